@@ -1,0 +1,112 @@
+"""Every record that crosses a doorway between rooms, with its shapes. Knows no room.
+
+Letters: B batch, D latents, K factors, N images, R lanes (runs that share one compiled program), L lanes of a whole
+sweep, H W C image. Images are float32 in [0, 1], NHWC; losses are nats per image (sums over pixels and latents).
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import numpy as np
+
+Hypers = dict[str, jax.Array]
+"""The numbers of one run, {"seed": …, "lr": …, "beta": …}; inside a sweep every leaf is [R]. All of them are traced."""
+
+Logs = dict[str, jax.Array]
+"""What one step reports, f32[] each: always "loss", "nll" and "kl", and what the objective's terms add."""
+
+
+class Posterior(NamedTuple):
+    """q(z|x) of a batch, diagonal Gaussian, each f32[B, D]."""
+
+    mean: jax.Array
+    logvar: jax.Array
+    z: jax.Array  # one reparameterised sample
+    kl: jax.Array  # closed-form KL(q || p) per latent in nats, against the architecture's own prior
+
+
+class ModelOutput(NamedTuple):
+    """One pass of a VAE over a batch."""
+
+    logits: jax.Array  # [B, H, W, C]; the likelihood turns them into a distribution over pixels
+    q: Posterior
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """What changes the graph or a shape of one compiled sweep; hashable, so it is a static argument.
+
+    A number that only changes a number belongs in Hypers.
+    """
+
+    architecture: str  # a name in ARCHITECTURES
+    objective: str  # a name in OBJECTIVES, or terms joined by "+"
+    image_shape: tuple[int, int, int]  # H, W, C
+    likelihood: str = "bernoulli"
+    latent_dim: int = 10
+    batch_size: int = 64
+    dtype: str = "float32"  # of the networks' arithmetic; parameters and losses stay float32
+    critic_width: int = 1000
+    critic_depth: int = 6
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything one run remembers between steps. No random key: streams are functions of (seed, stream, step)."""
+
+    step: jax.Array  # i32[], VAE updates made
+    params: dict[str, Any]  # {"vae": {"model": …, "extra": …}, "critic": …}; {} where an objective has no critic
+    opt: dict[str, Any]  # one Optax state per player, same keys as params
+    model_state: dict[str, Any]  # batch statistics and the like, {} when there are none
+    status: jax.Array  # i32[], -1 while healthy, else the step whose loss or gradient was first not finite
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Factors:
+    """Ground truth beside codes: i32[N, K] in 0 … sizes[k]-1, with the static number of values of each factor."""
+
+    values: jax.Array
+    sizes: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+
+
+class Metric(NamedTuple):
+    """A disentanglement metric: `function(codes f32[N, D], factors, key, *, test=None) -> {key: f32[]}`, pure and jittable.
+
+    `test` is None or a pair (codes, factors) of held-out points for metrics that fit a predictor.
+    """
+
+    function: Any
+    keys: tuple[str, ...]  # of the dict it returns
+    needs_factors: bool
+    reference: str
+
+
+class Showcase(NamedTuple):
+    """One lane put on show: images are float32 in [0, 1]."""
+
+    title: str  # "best", "median", "worst", …
+    lane: int
+    originals: np.ndarray  # [n, H, W, C]
+    reconstructions: np.ndarray  # [n, H, W, C]
+    traversals: np.ndarray  # [D, T, H, W, C]: latent d set to traversal_values[t], the rest at the code of one image
+    traversal_values: np.ndarray  # [T], in units of the prior's standard deviation
+    kl: np.ndarray  # [D] nats
+
+
+@dataclasses.dataclass
+class Results:
+    """A finished sweep as plain objects; all that plots and the report see."""
+
+    spec: dict[str, Any]  # resolved flags, JSON types
+    environment: dict[str, Any]  # device, versions, wall-clock seconds, images per second, …
+    lanes: list[dict[str, Any]]  # L rows: lane, objective, architecture, hypers, status, scores; as in results.csv
+    hyper_names: tuple[str, ...]  # columns of `lanes` that are hypers
+    swept: tuple[str, ...]  # those that take more than one value
+    score_names: tuple[str, ...]  # columns of `lanes` that are scores
+    omitted: dict[str, str]  # metric -> why it was left out
+    history: dict[str, np.ndarray]  # columns of history.csv, equal lengths: lane, step, loss, nll, kl, …
+    kl_per_latent: np.ndarray  # [L, D] nats, mean over the evaluation set
+    showcases: list[Showcase]
