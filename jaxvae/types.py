@@ -73,9 +73,10 @@ class Factors:
 
 
 class Metric(NamedTuple):
-    """A disentanglement metric: `function(codes f32[N, D], factors, key, *, test=None) -> {key: f32[]}`, pure and jittable.
+    """A disentanglement metric: `function(codes f32[N, D], factors, key, *, test=None) -> {key: f32[]}`.
 
-    `test` is None or a pair (codes, factors) of held-out points for metrics that fit a predictor.
+    The function is pure and jittable. `test` is None or a pair (codes, factors) of held-out points for metrics that fit
+    a predictor.
     """
 
     function: Any

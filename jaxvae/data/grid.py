@@ -1,0 +1,148 @@
+"""Dataset: images on the device with their factors; index arithmetic of complete factor grids. Knows no source."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+ANNOTATIONS = ("factors", "labels", "none")
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """N images with what is known of each; a pytree, so it travels into compiled code as an argument.
+
+    Attributes:
+        pixels: uint8[N, H, W, C] in 0 … 255, or, when `binary`, uint8[N, ceil(H*W*C/8)] bits (big-endian, 1 = white).
+        factors: i32[N, K] class indices in 0 … factor_sizes[k]-1; K is 0 when nothing is known.
+        name: the name it was loaded by.
+        shape: (H, W, C) of one image.
+        binary: whether pixels are bits.
+        factor_names: K names.
+        factor_sizes: number of values of each factor.
+        annotation: "factors" (independent generative factors), "labels" (a class or attributes only) or "none".
+        complete_grid: whether image i has the factors of i in mixed radix, last factor fastest.
+    """
+
+    pixels: jax.Array
+    factors: jax.Array
+    name: str = dataclasses.field(metadata={"static": True})
+    shape: tuple[int, int, int] = dataclasses.field(metadata={"static": True})
+    binary: bool = dataclasses.field(metadata={"static": True})
+    factor_names: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    factor_sizes: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    annotation: str = dataclasses.field(metadata={"static": True})
+    complete_grid: bool = dataclasses.field(metadata={"static": True}, default=False)
+
+    def __len__(self) -> int:
+        return self.pixels.shape[0]
+
+    def __repr__(self) -> str:
+        height, width, channels = self.shape
+        factors = ", ".join(f"{n}:{s}" for n, s in zip(self.factor_names, self.factor_sizes, strict=True)) or "none"
+        return f"Dataset({self.name}, {len(self)} images {height}x{width}x{channels}, {self.annotation}: {factors})"
+
+    def images(self, indices) -> jax.Array:
+        """Return images uint8[B, H, W, C] in 0 … 255 for integer indices [B] in 0 … N-1."""
+        rows = self.pixels[jnp.asarray(indices)]
+        if not self.binary:
+            return rows
+        bits = jnp.unpackbits(rows, axis=-1, count=math.prod(self.shape))
+        return (bits * jnp.uint8(255)).reshape(*rows.shape[:-1], *self.shape)
+
+    def batch(self, indices) -> jax.Array:
+        """Return images f32[B, H, W, C] in [0, 1] for integer indices [B]; meant to be traced into a compiled step."""
+        return self.images(indices).astype(jnp.float32) / 255.0
+
+    def index(self, factors) -> jax.Array:
+        """Return i32[B], the images that have the factors i32[B, K].
+
+        Raises:
+            ValueError: the data is not a complete grid, so factors do not determine an index.
+        """
+        if not self.complete_grid:
+            raise ValueError(f"{self.name} is not a complete grid of factors: an image cannot be found by its factors")
+        return ravel(factors, self.factor_sizes)
+
+
+def ravel(factors, sizes: tuple[int, ...]) -> jax.Array:
+    """Return the index i32[...] of factors i32[..., K] in a complete grid, last factor fastest."""
+    strides = np.array([math.prod(sizes[k + 1 :]) for k in range(len(sizes))], dtype=np.int32)
+    return (jnp.asarray(factors, jnp.int32) * strides).sum(-1, dtype=jnp.int32)
+
+
+def unravel(indices, sizes: tuple[int, ...]) -> jax.Array:
+    """Return the factors i32[..., K] of indices i32[...] into a complete grid, last factor fastest."""
+    return jnp.stack(jnp.unravel_index(jnp.asarray(indices, jnp.int32), sizes), axis=-1).astype(jnp.int32)
+
+
+def pack(images: np.ndarray) -> np.ndarray:
+    """Return images uint8[N, H, W, C] of two values (zero and not) as bits uint8[N, ceil(H*W*C/8)]."""
+    return np.packbits(images.reshape(len(images), -1) != 0, axis=-1)
+
+
+def from_arrays(
+    name: str,
+    images: np.ndarray,
+    factors: np.ndarray | None = None,
+    factor_names: tuple[str, ...] = (),
+    *,
+    annotation: str,
+    factor_sizes: tuple[int, ...] | None = None,
+) -> Dataset:
+    """Put host arrays on the device as a Dataset.
+
+    Images that hold only {0, 255} or only {0, 1} become bits. Whether the factors form a complete grid is checked, not
+    believed; rows may come in any order, and are sorted when they form one.
+
+    Args:
+        name: the name the data goes by.
+        images: uint8[N, H, W, C]; 0 … 255, or 0/1 for data stored so.
+        factors: integers [N, K] from 0, or None.
+        factor_names: K names.
+        annotation: one of ANNOTATIONS.
+        factor_sizes: number of values of each factor; by default the largest one seen plus one.
+
+    Raises:
+        ValueError: shapes, dtypes or values are not as above.
+    """
+    if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape:
+        raise ValueError(f"{name}: images must be a non-empty uint8 [N, H, W, C], got {images.dtype} {images.shape}")
+    if annotation not in ANNOTATIONS:
+        raise ValueError(f"{name}: annotation must be one of {ANNOTATIONS}, got {annotation!r}")
+    if factors is None:
+        factors = np.zeros((len(images), 0), np.int32)
+    if factors.ndim != 2 or len(factors) != len(images) or factors.shape[1] != len(factor_names):
+        raise ValueError(
+            f"{name}: factors of shape {factors.shape} do not fit {len(images)} images and {len(factor_names)} names"
+        )
+    if not np.issubdtype(factors.dtype, np.integer) or (factors.size and factors.min() < 0):
+        raise ValueError(f"{name}: factors must be integers from 0, got {factors.dtype}")
+    sizes = factor_sizes or tuple(int(m) + 1 for m in factors.max(axis=0, initial=0))
+    if factors.size and (factors.max(axis=0) >= sizes).any():
+        raise ValueError(f"{name}: factors reach {factors.max(axis=0).tolist()}, more than their sizes {sizes} allow")
+
+    complete = annotation == "factors" and len(images) == math.prod(sizes) and len(sizes) > 0
+    if complete:
+        positions = np.ravel_multi_index(tuple(factors.T), sizes)
+        complete = len(np.unique(positions)) == len(positions)
+    if complete and (np.diff(positions) < 0).any():
+        order = np.argsort(positions)
+        images, factors = images[order], factors[order]
+
+    largest = int(images.max())
+    binary = largest in (1, 255) and not ((images != 0) & (images != largest)).any()
+    return Dataset(
+        pixels=jnp.asarray(pack(images) if binary else images),
+        factors=jnp.asarray(factors, jnp.int32),
+        name=name,
+        shape=tuple(images.shape[1:]),
+        binary=binary,
+        factor_names=tuple(factor_names),
+        factor_sizes=tuple(sizes),
+        annotation=annotation,
+        complete_grid=complete,
+    )
