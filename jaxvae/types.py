@@ -5,6 +5,8 @@ sweep, H W C image. Images are float32 in [0, 1], NHWC; losses are nats per imag
 """
 
 import dataclasses
+import difflib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -63,6 +65,17 @@ class TrainState:
     status: jax.Array  # i32[], -1 while healthy, else the step whose loss or gradient was first not finite
 
 
+class RowGroups(NamedTuple):
+    """The rows that share a value of a factor, side by side: "fix factor k" is then index arithmetic.
+
+    The V = sum(sizes) pairs (factor, value) are numbered factor by factor; group g is order[starts[g] : starts[g] + counts[g]].
+    """
+
+    order: jax.Array  # i32[K * N] row numbers, sorted by value within each factor
+    starts: jax.Array  # i32[V]
+    counts: jax.Array  # i32[V], 0 where a declared value never occurs
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Factors:
@@ -70,6 +83,7 @@ class Factors:
 
     values: jax.Array
     sizes: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    groups: RowGroups | None = None  # worked out once by whoever scores many lanes against the same factors
 
 
 class Metric(NamedTuple):
@@ -111,3 +125,16 @@ class Results:
     history: dict[str, np.ndarray]  # columns of history.csv, equal lengths: lane, step, loss, nll, kl, …
     kl_per_latent: np.ndarray  # [L, D] nats, mean over the evaluation set
     showcases: list[Showcase]
+
+
+def look_up(kind: str, name: str, table: Mapping[str, Any]) -> Any:
+    """Return table[name].
+
+    Raises:
+        ValueError: there is no such name; the message gives the nearest legal one and all of them.
+    """
+    if name not in table:
+        near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise ValueError(f"unknown {kind} {name!r}{hint} Known: {', '.join(table)}")
+    return table[name]

@@ -1,0 +1,117 @@
+"""Convolutional VAEs: the network of the 12,600-model study, and Burgess et al.'s."""
+
+import math
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+from jax.nn.initializers import Initializer
+
+from jaxvae.models.layers import Conv, ConvTranspose
+from jaxvae.models.vae import VAE
+
+
+class Stage(NamedTuple):
+    """One (transposed) convolution."""
+
+    features: int
+    kernel: int
+    stride: int
+
+
+class ConvEncoder(nn.Module):
+    """Convolutions, then dense layers, ReLU between: [B, H, W, C] -> [B, 2 * latent_dim]."""
+
+    stages: tuple[Stage, ...]
+    hidden: tuple[int, ...]
+    latent_dim: int
+    dtype: str
+    kernel_init: Initializer
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for stage in self.stages:
+            x = nn.relu(Conv(*stage, dtype=self.dtype, kernel_init=self.kernel_init)(x))
+        x = x.reshape(x.shape[0], -1)
+        for width in self.hidden:
+            x = nn.relu(nn.Dense(width, dtype=self.dtype, kernel_init=self.kernel_init)(x))
+        return nn.Dense(2 * self.latent_dim, dtype=self.dtype, kernel_init=self.kernel_init)(x)
+
+
+class ConvDecoder(nn.Module):
+    """Dense layers, then transposed convolutions, ReLU between: [B, D] -> logits [B, H, W, C]."""
+
+    start: tuple[int, int, int]
+    hidden: tuple[int, ...]
+    stages: tuple[Stage, ...]
+    dtype: str
+    kernel_init: Initializer
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for width in (*self.hidden, math.prod(self.start)):
+            x = nn.relu(nn.Dense(width, dtype=self.dtype, kernel_init=self.kernel_init)(x))
+        x = x.reshape(x.shape[0], *self.start)
+        for index, stage in enumerate(self.stages):
+            x = ConvTranspose(*stage, dtype=self.dtype, kernel_init=self.kernel_init)(x)
+            if index + 1 < len(self.stages):
+                x = nn.relu(x)
+        return x
+
+
+def _strides(name: str, image_shape: tuple[int, int, int], layers: int) -> tuple[int, ...]:
+    """Halve while both sides are even, then keep the size: 64 -> (2, 2, 2, 2), 28 -> (2, 2, 1, 1) for four layers."""
+    height, width, _ = image_shape
+    strides = []
+    for _ in range(layers):
+        stride = 2 if height % 2 == 0 and width % 2 == 0 else 1
+        height, width = height // stride, width // stride
+        strides.append(stride)
+    if strides[:2] != [2, 2]:
+        raise ValueError(
+            f"architecture {name!r} halves its images at least twice, so height and width must be multiples of 4; "
+            f"got {image_shape[0]}x{image_shape[1]}. Resize the images, or use an mlp, which takes any size"
+        )
+    return tuple(strides)
+
+
+def conv(image_shape: tuple[int, int, int], latent_dim: int, dtype: str) -> VAE:
+    """Build the network of the 12,600-model study (Locatello et al. 2019, table 1 of the appendix).
+
+    Encoder 32-32-64-64 with kernels 4, 4, 2, 2, a dense layer of 256; decoder dense 256, then 64-32-32-C with kernels
+    of 4. Every layer has stride 2 on the 64x64 images it was made for; on sizes that cannot be halved four times the
+    later layers keep the size. Glorot uniform weights, zero biases. Takes heights and widths that are multiples of 4.
+    """
+    strides = _strides("conv", image_shape, 4)
+    shrink = math.prod(strides)
+    height, width, channels = image_shape
+    glorot = nn.initializers.glorot_uniform()
+    encoder = zip((32, 32, 64, 64), (4, 4, 2, 2), strides, strict=True)
+    decoder = zip((64, 32, 32, channels), (4, 4, 4, 4), reversed(strides), strict=True)
+    return VAE(
+        encoder=ConvEncoder(tuple(Stage(*s) for s in encoder), (256,), latent_dim, dtype, glorot),
+        decoder=ConvDecoder(
+            (height // shrink, width // shrink, 64), (256,), tuple(Stage(*s) for s in decoder), dtype, glorot
+        ),
+    )
+
+
+def burgess(image_shape: tuple[int, int, int], latent_dim: int, dtype: str) -> VAE:
+    """Build the network of Burgess et al. 2018 (section 4.1) as the published pretrained networks have it.
+
+    Convolutions of 32 channels, kernel 4, stride 2 (four on 64x64 images, three on smaller ones), two dense layers of
+    256, and the mirror image up. He uniform weights; biases start at zero. Takes heights and widths that are multiples
+    of 4.
+    """
+    height, width, channels = image_shape
+    strides = _strides("burgess", image_shape, 4 if min(height, width) >= 64 else 3)
+    shrink = math.prod(strides)
+    he = nn.initializers.he_uniform()
+    features = (32,) * (len(strides) - 1)
+    decoder = zip((*features, channels), reversed(strides), strict=True)
+    return VAE(
+        encoder=ConvEncoder(tuple(Stage(32, 4, s) for s in strides), (256, 256), latent_dim, dtype, he),
+        decoder=ConvDecoder(
+            (height // shrink, width // shrink, 32), (256, 256), tuple(Stage(f, 4, s) for f, s in decoder), dtype, he
+        ),
+    )

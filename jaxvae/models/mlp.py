@@ -1,0 +1,49 @@
+"""Fully connected VAEs: the form the field uses on MNIST, and the one it uses on dSprites."""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from jaxvae.models.vae import VAE
+
+
+class Dense(nn.Module):
+    """A stack of dense layers [B, ...] -> [B, *output], the same activation after all but the last."""
+
+    widths: tuple[int, ...]
+    output: tuple[int, ...]
+    activation: Callable[[jax.Array], jax.Array]
+    dtype: str = "float32"
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = x.reshape(x.shape[0], -1)
+        for width in self.widths:
+            x = self.activation(nn.Dense(width, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x))
+        x = nn.Dense(math.prod(self.output), dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
+        return x.reshape(x.shape[0], *self.output)
+
+
+def mlp(image_shape: tuple[int, int, int], latent_dim: int, dtype: str) -> VAE:
+    """Build the MNIST form: one hidden layer of 500 tanh units each way (Kingma & Welling 2014, section 5).
+
+    Takes any image shape.
+    """
+    return VAE(
+        encoder=Dense((500,), (2 * latent_dim,), jnp.tanh, dtype),
+        decoder=Dense((500,), image_shape, jnp.tanh, dtype),
+    )
+
+
+def mlp_dsprites(image_shape: tuple[int, int, int], latent_dim: int, dtype: str) -> VAE:
+    """Build the dSprites form: 1200-1200 ReLU down, 1200-1200-1200 tanh up (Higgins et al. 2017, appendix A.1).
+
+    Takes any image shape.
+    """
+    return VAE(
+        encoder=Dense((1200, 1200), (2 * latent_dim,), nn.relu, dtype),
+        decoder=Dense((1200, 1200, 1200), image_shape, jnp.tanh, dtype),
+    )

@@ -1,0 +1,73 @@
+"""A VAE from an encoder and a decoder: reparameterisation, the standard-normal KL, likelihoods. Knows no architecture."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxvae.types import Hypers, ModelOutput, Posterior
+
+
+def reparameterise(key: jax.Array, mean: jax.Array, logvar: jax.Array) -> jax.Array:
+    """Sample z [B, D] = mean + exp(logvar/2) * eps, eps ~ N(0, I) (Kingma & Welling 2014, section 2.4)."""
+    return mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
+
+
+def standard_normal_kl(mean: jax.Array, logvar: jax.Array) -> jax.Array:
+    """KL(N(mean, exp(logvar)) || N(0, 1)) per latent in nats, [B, D] (Kingma & Welling 2014, appendix B)."""
+    return 0.5 * (mean**2 + jnp.exp(logvar) - logvar - 1.0)
+
+
+class VAE(nn.Module):
+    """A flat VAE with a standard normal prior.
+
+    Attributes:
+        encoder: images f32[B, H, W, C] -> [B, 2D], means then log-variances.
+        decoder: z f32[B, D] -> logits [B, H, W, C].
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def encode(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the mean and log-variance of q(z|x), each f32[B, D], for images [B, H, W, C] in [0, 1]."""
+        mean, logvar = jnp.split(self.encoder(images).astype(jnp.float32), 2, axis=-1)
+        return mean, logvar
+
+    def decode(self, z: jax.Array) -> jax.Array:
+        """Return the logits f32[B, H, W, C] of p(x|z) for z [B, D]."""
+        return self.decoder(z).astype(jnp.float32)
+
+    def __call__(self, images: jax.Array, key: jax.Array) -> ModelOutput:
+        """Encode images f32[B, H, W, C] in [0, 1], sample once per image, decode."""
+        mean, logvar = self.encode(images)
+        z = reparameterise(key, mean, logvar)
+        return ModelOutput(self.decode(z), Posterior(mean, logvar, z, standard_normal_kl(mean, logvar)))
+
+
+class Likelihood(NamedTuple):
+    """p(x|z) of pixels given the decoder's logits; pixels are independent."""
+
+    hypers: dict[str, float]  # name -> default
+    nll: Callable[[jax.Array, jax.Array, Hypers], jax.Array]  # (logits, images [B, H, W, C], hypers) -> nats [B]
+    mean: Callable[[jax.Array], jax.Array]  # logits -> images in [0, 1]
+
+
+def bernoulli_nll(logits: jax.Array, images: jax.Array, hypers: Hypers) -> jax.Array:
+    """-log Bernoulli(x; sigmoid(logits)), nats per image [B]; x may be soft, then the minimum is not 0."""
+    return optax.sigmoid_binary_cross_entropy(logits, images).sum((1, 2, 3))
+
+
+def gaussian_nll(logits: jax.Array, images: jax.Array, hypers: Hypers) -> jax.Array:
+    """-log N(x; sigmoid(logits), sigma^2 I), nats per image [B], constants included so that ELBOs compare."""
+    scaled = (images - jax.nn.sigmoid(logits)) / hypers["sigma"]
+    return (0.5 * scaled**2 + 0.5 * jnp.log(2.0 * jnp.pi) + jnp.log(hypers["sigma"])).sum((1, 2, 3))
+
+
+LIKELIHOODS: dict[str, Likelihood] = {
+    "bernoulli": Likelihood({}, bernoulli_nll, jax.nn.sigmoid),
+    "gaussian": Likelihood({"sigma": 1.0}, gaussian_nll, jax.nn.sigmoid),
+}
