@@ -1,0 +1,73 @@
+"""Data sets by name: DATASETS and load(). One function and one line here for each; Dataset itself is in grid.py."""
+
+import dataclasses
+import difflib
+from collections.abc import Callable
+
+from jaxvae.data import celeb_a, dsprites, folder, idx, npz, shapes3d, smallnorb
+from jaxvae.data.errors import DataError, DataNotFoundError
+from jaxvae.data.grid import Dataset
+from jaxvae.data.lookup import DataDir
+from jaxvae.data.sprites import load_mini_sprites, load_sprites
+
+__all__ = ["DATASETS", "DataError", "DataNotFoundError", "Dataset", "Source", "load"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What is known of a data set before it is loaded."""
+
+    load: Callable[[str, DataDir], Dataset]  # (split, data_dir)
+    splits: tuple[str, ...]
+    description: str
+    obtain: str  # how to get it, one line
+
+    @property
+    def evaluation_split(self) -> str:
+        """The split to score on: "test" where there is one, else "train" (the field scores factor grids whole)."""
+        return "test" if "test" in self.splits else "train"
+
+
+_ONE = ("train",)  # the whole set: the field splits no factor grid
+_TWO = ("train", "test")
+_THREE = ("train", "validation", "test")
+_RENDERED = "nothing to obtain: it is rendered here"
+
+DATASETS: dict[str, Source] = {
+    "sprites": Source(load_sprites, _ONE, "dSprites rendered from its factors, 64x64, 5 factors", _RENDERED),
+    "mini_sprites": Source(load_mini_sprites, _ONE, "the same in small: 32x32, fewer values, for CPUs", _RENDERED),
+    "dsprites": Source(dsprites.load_dsprites, _ONE, "dSprites, 64x64, 5 factors", dsprites.OBTAIN),
+    "shapes3d": Source(shapes3d.load_shapes3d, _ONE, "3D Shapes, 64x64x3, 6 factors", shapes3d.OBTAIN),
+    "smallnorb": Source(smallnorb.load_smallnorb, _ONE, "smallNORB, 64x64, 4 factors", smallnorb.OBTAIN),
+    "mnist": Source(idx.load_mnist, _TWO, "MNIST digits, 28x28, 10 classes", idx.OBTAIN_MNIST),
+    "fashion_mnist": Source(idx.load_fashion_mnist, _TWO, "Fashion-MNIST, 28x28, 10 classes", idx.OBTAIN_FASHION),
+    "celeb_a": Source(celeb_a.load_celeb_a, _THREE, "CelebA faces, 64x64x3, 40 attributes", celeb_a.OBTAIN),
+    "folder": Source(folder.load_folder, _ONE, "a folder of images of your own", folder.OBTAIN),
+    "npz": Source(npz.load_npz, _ONE, "an .npz of images of your own, with or without factors", npz.OBTAIN),
+}
+
+
+def load(name: str, split: str = "train", data_dir: DataDir = None) -> Dataset:
+    """Return a data set, its pixels and factors on the device.
+
+    Args:
+        name: a key of DATASETS.
+        split: one of DATASETS[name].splits.
+        data_dir: where the data lies: the folder of the official files, or the directory that TFDS prepared into (by
+            default TFDS's own); for "folder" the folder of images, for "npz" the file.
+
+    Raises:
+        DataNotFoundError: nothing is there; the message says what to download or run.
+        DataError: an unknown name or split, or data that cannot be read; the message is one line.
+    """
+    if name not in DATASETS:
+        raise DataError(f"unknown data set {name!r}{_nearest(name, DATASETS)}; there are {', '.join(DATASETS)}")
+    splits = DATASETS[name].splits
+    if split not in splits:
+        raise DataError(f"{name} has no split {split!r}{_nearest(split, splits)}; there are {', '.join(splits)}")
+    return DATASETS[name].load(split, data_dir)
+
+
+def _nearest(given: str, legal) -> str:
+    near = difflib.get_close_matches(given, legal, n=1, cutoff=0.5)
+    return f", did you mean {near[0]!r}?" if near else ""

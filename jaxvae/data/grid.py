@@ -92,6 +92,7 @@ def from_arrays(
     *,
     annotation: str,
     factor_sizes: tuple[int, ...] | None = None,
+    packed_shape: tuple[int, int, int] | None = None,
 ) -> Dataset:
     """Put host arrays on the device as a Dataset.
 
@@ -105,11 +106,15 @@ def from_arrays(
         factor_names: K names.
         annotation: one of ANNOTATIONS.
         factor_sizes: number of values of each factor; by default the largest one seen plus one.
+        packed_shape: (H, W, C) when images are bits already, uint8[N, ceil(H*W*C/8)] as `pack` makes them.
 
     Raises:
         ValueError: shapes, dtypes or values are not as above.
     """
-    if images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape:
+    if packed_shape is not None:
+        if images.shape[1:] != (math.ceil(math.prod(packed_shape) / 8),) or images.dtype != np.uint8 or not len(images):
+            raise ValueError(f"{name}: {images.dtype} {images.shape} are not the bits of images {packed_shape}")
+    elif images.ndim != 4 or images.dtype != np.uint8 or 0 in images.shape:
         raise ValueError(f"{name}: images must be a non-empty uint8 [N, H, W, C], got {images.dtype} {images.shape}")
     if annotation not in ANNOTATIONS:
         raise ValueError(f"{name}: annotation must be one of {ANNOTATIONS}, got {annotation!r}")
@@ -133,16 +138,23 @@ def from_arrays(
         order = np.argsort(positions)
         images, factors = images[order], factors[order]
 
-    largest = int(images.max())
-    binary = largest in (1, 255) and not ((images != 0) & (images != largest)).any()
+    binary = packed_shape is not None or _two_valued(images)
     return Dataset(
-        pixels=jnp.asarray(pack(images) if binary else images),
+        pixels=jnp.asarray(pack(images) if binary and packed_shape is None else images),
         factors=jnp.asarray(factors, jnp.int32),
         name=name,
-        shape=tuple(images.shape[1:]),
+        shape=tuple(packed_shape or images.shape[1:]),
         binary=binary,
         factor_names=tuple(factor_names),
         factor_sizes=tuple(sizes),
         annotation=annotation,
         complete_grid=complete,
     )
+
+
+def _two_valued(images: np.ndarray) -> bool:
+    """Return whether images uint8[N, ...] hold only {0, 255} or only {0, 1}."""
+    largest = int(images.max())
+    # In blocks, which stop at the first grey one: comparing 6 GB at once makes three temporaries as large.
+    blocks = (images[start : start + 1024] for start in range(0, len(images), 1024))
+    return largest in (1, 255) and all(((block == 0) | (block == largest)).all() for block in blocks)

@@ -1,0 +1,53 @@
+"""Decoded data sets kept as .npz in the user's cache directory. Knows no source; losing it costs time only."""
+
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+from absl import logging
+
+Arrays = dict[str, np.ndarray]
+
+
+def directory() -> pathlib.Path:
+    """Return $XDG_CACHE_HOME/jaxvae, by default ~/.cache/jaxvae; it need not exist."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
+    return pathlib.Path(os.path.expanduser(home)) / "jaxvae"
+
+
+def fetch(key: str, names: tuple[str, ...]) -> Arrays | None:
+    """Return the arrays stored under a key, or None when they are absent, damaged or not exactly `names`."""
+    path = directory() / f"{key}.npz"
+    try:
+        with np.load(path, allow_pickle=False) as archive:  # the zip's CRC vouches for every byte
+            if sorted(archive.files) != sorted(names):
+                raise ValueError(f"holds {archive.files} instead of {list(names)}")
+            return {name: archive[name] for name in names}
+    except FileNotFoundError:
+        return None
+    except MemoryError:
+        raise
+    except Exception as error:  # a cache that cannot be read is no cache, whatever zip, zlib or NumPy say of it
+        logging.warning("%s is damaged and is made again (%s)", path, error)
+        return None
+
+
+def store(key: str, arrays: Arrays) -> None:
+    """Keep arrays under a key. Atomic: a reader or a killed writer never leaves half a file under the final name.
+
+    A directory that cannot be written, or a full disk, costs a warning: the caller has the arrays already.
+    """
+    path = directory() / f"{key}.npz"
+    partial = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{key}.", suffix=".partial", delete=False) as file:
+            partial = pathlib.Path(file.name)
+            np.savez_compressed(file, **arrays)
+        os.replace(partial, path)
+    except OSError as error:
+        logging.warning("%s could not be kept, the next start decodes again (%s)", path, error)
+    finally:
+        if partial is not None:
+            partial.unlink(missing_ok=True)

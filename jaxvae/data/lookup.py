@@ -1,0 +1,90 @@
+"""Where data may lie: raw files in data_dir first, then what TFDS prepared; and the words for when it is nowhere.
+
+Knows names of files and directories only; opens nothing but the small JSON that says how TFDS stored a data set.
+"""
+
+import json
+import os
+import pathlib
+import re
+
+from jaxvae.data.errors import DataError, DataNotFoundError, damage
+
+DataDir = str | os.PathLike | None
+
+
+def existing(name: str, data_dir: DataDir, obtain: str) -> pathlib.Path | None:
+    """Return data_dir as a path that exists, or None when none was given.
+
+    Raises:
+        DataNotFoundError: it does not exist.
+    """
+    if not data_dir:
+        return None
+    # os.path rather than pathlib here: it answers no, and raises nothing, where permissions forbid to look.
+    path = pathlib.Path(os.path.expanduser(data_dir))
+    if not os.path.exists(path):
+        raise DataNotFoundError(f"{name}: data_dir {path} does not exist: {obtain}")
+    return path
+
+
+def raw_file(name: str, data_dir: pathlib.Path | None, file_names: tuple[str, ...]) -> pathlib.Path | None:
+    """Return the first of file_names found in data_dir or in data_dir/name; data_dir may also be such a file itself."""
+    if data_dir is None:
+        return None
+    if os.path.isfile(data_dir):
+        return data_dir if data_dir.name in file_names else None
+    candidates = (folder / file_name for folder in (data_dir, data_dir / name) for file_name in file_names)
+    return next((path for path in candidates if os.path.isfile(path)), None)
+
+
+def prepare_command(name: str, data_dir: DataDir = None) -> str:
+    """Return the shell command that prepares a TFDS data set in the one format that is read without TensorFlow."""
+    where = f"data_dir={str(data_dir)!r}, " if data_dir else ""
+    code = f"tfds.builder({name!r}, {where}file_format='array_record').download_and_prepare()"
+    return f'python -c "import tensorflow_datasets as tfds; {code}"'
+
+
+def how_to_obtain(name: str, download: str, data_dir: DataDir = None) -> str:
+    """Return one line: download the raw files (when they are read here), or prepare with TFDS."""
+    prepare = f"prepare it with {prepare_command(name, data_dir)} (needs pip install 'jaxvae[prepare]')"
+    return f"{download}, or {prepare}" if download else prepare
+
+
+def not_found(name: str, data_dir: pathlib.Path | None, download: str) -> DataNotFoundError:
+    """Return the error for a data set that is neither raw in data_dir nor prepared by TFDS."""
+    root = tfds_root(data_dir)
+    looked = f"no {name} in {root}" if data_dir else f"{name}: no data_dir was given and TFDS has none in {root}"
+    obtain = how_to_obtain(name, download, data_dir)
+    return DataNotFoundError(
+        f"{looked}: {obtain}, or point data_dir at where it is (for TFDS: the directory that holds {name}/)"
+    )
+
+
+def tfds_root(data_dir: pathlib.Path | None) -> pathlib.Path:
+    """Return data_dir, or the directory that TFDS uses by default (found without importing TFDS)."""
+    default = os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
+    return data_dir or pathlib.Path(os.path.expanduser(default))
+
+
+def tfds_version(name: str, data_dir: pathlib.Path | None) -> pathlib.Path | None:
+    """Return the directory root/name/version of the latest prepared version, or None when there is none.
+
+    Raises:
+        DataError: it is damaged, or is in a format that needs TensorFlow to be read.
+    """
+    folder = tfds_root(data_dir) / name
+    numbers = [p for p in folder.glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", p.name)] if os.path.isdir(folder) else []
+    if not numbers:
+        return None
+    version = max(numbers, key=lambda path: tuple(map(int, path.name.split("."))))
+    again = f"delete {version} and {how_to_obtain(name, '', data_dir)}"
+    info = version / "dataset_info.json"
+    with damage(info, again):
+        record = json.loads(info.read_text())
+        formats = {record["fileFormat"], *record.get("alternativeFileFormats", ())}
+    if "array_record" not in formats:
+        raise DataError(
+            f"{version} is stored as {'/'.join(sorted(formats))}, which needs TensorFlow to be read: {again}"
+        )
+    return version

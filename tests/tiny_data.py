@@ -1,0 +1,212 @@
+"""Tiny data in the true formats of their sources, for tests: made here, read by the untouched loaders. No tests inside.
+
+Every image of a factor grid carries its own index in the grid, so that a test can tell which image it was given.
+"""
+
+import contextlib
+import gzip
+import io
+import itertools
+import struct
+
+import numpy as np
+import PIL.Image
+
+DSPRITES_SIZES = (3, 2, 3, 2, 2)
+SHAPES3D_SIZES = (2, 2, 3, 2, 2, 2)
+DSPRITES_STEM = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64"
+
+
+def grid(sizes):
+    """Return i64[N, K], every combination, last fastest."""
+    return np.array(list(itertools.product(*map(range, sizes))))
+
+
+def numbered(count, *, height=64, width=64, channels=1, on=1):
+    """Return uint8[count, height, width, channels] of 0 and `on`: image i has i in binary in its top left corner."""
+    images = np.zeros((count, height, width, channels), np.uint8)
+    images[:, 0, :16] = (on * ((np.arange(count)[:, None] >> np.arange(16)) & 1))[..., None]
+    images[:, 1] = on  # nobody's image is all black
+    return images
+
+
+def numbers(images):
+    """Return the indices that `numbered` wrote into images uint8[N, H, W, C]."""
+    return ((np.asarray(images)[:, 0, :16, 0] != 0) << np.arange(16)).sum(1)
+
+
+def idx_bytes(array):
+    """Return an array of bytes in the idx format."""
+    return bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}i", *array.shape) + array.tobytes()
+
+
+def digits(count, seed=0):
+    """Return images uint8[count, 28, 28] and labels uint8[count] in 0 … 9."""
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 256, (count, 28, 28), np.uint8), (np.arange(count) % 10).astype(np.uint8)
+
+
+def write_idx(folder, *, zipped=True, counts=(("train", 30), ("t10k", 20))):
+    """Write the four official files of MNIST or Fashion-MNIST."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, count in counts:
+        for kind, array in zip(("images-idx3", "labels-idx1"), digits(count), strict=True):
+            content = idx_bytes(array)
+            path = folder / f"{stem}-{kind}-ubyte{'.gz' if zipped else ''}"
+            path.write_bytes(gzip.compress(content) if zipped else content)
+    return folder
+
+
+def dsprites_arrays():
+    """Return imgs uint8[N, 64, 64] of 0/1, latents_classes i64[N, 6], latents_values f64[N, 6]."""
+    classes = grid((1, *DSPRITES_SIZES))
+    return numbered(len(classes))[..., 0], classes, classes / 7.0
+
+
+def write_dsprites_npz(folder, **replaced):
+    """Write the official .npz, with the pickled metadata that must never be opened."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images, classes, values = dsprites_arrays()
+    metadata = np.array({"title": "dSprites dataset"}, dtype=object)
+    arrays = {"metadata": metadata, "imgs": images, "latents_classes": classes, "latents_values": values} | replaced
+    np.savez_compressed(folder / f"{DSPRITES_STEM}.npz", **arrays)
+    return folder
+
+
+def write_dsprites_hdf5(folder):
+    """Write the official .hdf5, compressed in chunks that divide nothing evenly."""
+    import h5py
+
+    folder.mkdir(parents=True, exist_ok=True)
+    images, classes, values = dsprites_arrays()
+    with h5py.File(folder / f"{DSPRITES_STEM}.hdf5", "w") as file:
+        file.create_dataset("imgs", data=images, chunks=(5, 32, 64), compression="gzip")
+        file.create_dataset("latents/classes", data=classes)
+        file.create_dataset("latents/values", data=values)
+    return folder
+
+
+def shapes3d_images(count):
+    """Return coloured images uint8[count, 64, 64, 3] that carry their number."""
+    images = numbered(count, channels=3, on=200)
+    images[:, 2, 0] = (10, 20, 30)  # three different channels
+    return images
+
+
+def write_shapes3d(folder, **replaced):
+    """Write the official .h5, whose labels are values, not classes."""
+    import h5py
+
+    folder.mkdir(parents=True, exist_ok=True)
+    classes = grid(SHAPES3D_SIZES)
+    scale, offset = np.array([0.1, 0.1, 0.1, 0.5 / 7, 1.0, 60 / 14]), np.array([0, 0, 0, 0.75, 0, -30.0])
+    arrays = {"images": shapes3d_images(len(classes)), "labels": classes * scale + offset} | replaced
+    with h5py.File(folder / "3dshapes.h5", "w") as file:
+        for key, array in arrays.items():
+            file.create_dataset(key, data=array, compression="gzip")
+    return folder
+
+
+def encoded(image, kind="png", **options):
+    """Return an image uint8[H, W, C] as a file in memory."""
+    stream = io.BytesIO()
+    PIL.Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(stream, kind, **options)
+    stream.seek(0)
+    return stream
+
+
+def smallnorb_records(instances):
+    """Return one record of smallNORB for each instance, category, elevation, azimuth and lighting of a small choice."""
+    rows = list(itertools.product(instances, range(5), (0, 8), (0, 3, 17), (1, 5)))
+    names = ("instance", "label_category", "label_elevation", "label_azimuth", "label_lighting")
+    records = []
+    for row in rows:
+        image = np.full((96, 96, 1), 20 * row[0] + row[1], np.uint8)  # flat, so that resizing leaves it alone
+        records.append({"image": encoded(image), "image2": encoded(255 - image), **dict(zip(names, row, strict=True))})
+    return records
+
+
+def face(index):
+    """Return uint8[218, 178, 3]: grey `index` in the middle 148x148, white around it."""
+    image = np.full((218, 178, 3), 255, np.uint8)
+    image[35:183, 15:163] = 10 * index
+    return image
+
+
+def celeb_a_records(count, names):
+    """Return records of CelebA; attribute k of face i is bit i of k."""
+    places = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+    return [
+        {
+            "image": encoded(face(i), "jpeg", quality=95),
+            "landmarks": {f"{place}_{axis}": 0 for place in places for axis in "xy"},
+            "attributes": {name: bool(k >> i & 1) for k, name in enumerate(names)},
+            "identity": {"Identity_No": i},
+        }
+        for i in range(count)
+    ]
+
+
+def grid_records(images, classes, names):
+    """Return records of dsprites and shapes3d as TFDS has them."""
+    return [
+        {"image": encoded(image)}
+        | {f"label_{name}": int(value) for name, value in zip(names, row, strict=True)}
+        | {f"value_{name}": np.float32(value) for name, value in zip(names, row, strict=True)}
+        for image, row in zip(images, classes, strict=True)
+    ]
+
+
+def digit_records(count):
+    """Return records of mnist and fashion_mnist."""
+    images, labels = digits(count)
+    return [
+        {"image": encoded(image[..., None]), "label": int(label)} for image, label in zip(images, labels, strict=True)
+    ]
+
+
+def prepare(name, data_dir, splits):
+    """Write {split: records} as TFDS would, with the real builder's features and version and without TensorFlow.
+
+    The shipped builders need TensorFlow to prepare; a builder that yields encoded images does not. What is written is
+    what they write.
+    """
+    import tensorflow_datasets as tfds
+
+    real = tfds.builder_cls(name)(data_dir=data_dir)
+
+    class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        VERSION = real.version
+        pkg_dir_path = None
+
+        def _info(self):
+            return tfds.core.DatasetInfo(builder=self, features=real.info.features)
+
+        def _split_generators(self, _):
+            return {split: enumerate(records) for split, records in splits.items()}
+
+        def _generate_examples(self):
+            raise NotImplementedError
+
+    Tiny.name = name
+    tfds.disable_progress_bar()
+    config = tfds.download.DownloadConfig(try_download_gcs=False)
+    with contextlib.redirect_stdout(None):
+        Tiny(data_dir=data_dir, file_format="array_record").download_and_prepare(download_config=config)
+    return data_dir
+
+
+def prepare_all(data_dir, attributes):
+    """Prepare the six data sets that are read through TFDS; `attributes` are CelebA's names."""
+    names = ("shape", "scale", "orientation", "x_position", "y_position")
+    images, classes, _ = dsprites_arrays()
+    prepare("dsprites", data_dir, {"train": grid_records(images[..., None], classes[:, 1:], names)})
+    names = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
+    classes = grid(SHAPES3D_SIZES)
+    prepare("shapes3d", data_dir, {"train": grid_records(shapes3d_images(len(classes)), classes, names)})
+    prepare("smallnorb", data_dir, {"train": smallnorb_records((4, 6)), "test": smallnorb_records((0, 1))})
+    for name in ("mnist", "fashion_mnist"):
+        prepare(name, data_dir, {"train": digit_records(30), "test": digit_records(20)})
+    counts = {"train": 5, "validation": 3, "test": 4}
+    prepare("celeb_a", data_dir, {split: celeb_a_records(count, attributes) for split, count in counts.items()})
+    return data_dir
