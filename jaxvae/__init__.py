@@ -1,0 +1,7 @@
+"""jaxvae: train, score and study whole grids of disentangled VAEs as one compiled JAX program."""
+
+from jaxvae import data, metrics
+from jaxvae.load import Model, Sweep, load_sweep
+
+__version__ = "0.1.0"
+__all__ = ["Model", "Sweep", "data", "load_sweep", "metrics"]

@@ -13,6 +13,11 @@ import flax.struct
 import jax
 import numpy as np
 
+
+class InputError(ValueError):
+    """What was given cannot be used. The message is one line: what was given, what is legal, what to change."""
+
+
 Hypers = dict[str, jax.Array]
 """The numbers of one run, {"seed": …, "lr": …, "beta": …}; inside a sweep every leaf is [R]. All of them are traced."""
 
@@ -126,15 +131,20 @@ class Results:
     kl_per_latent: np.ndarray  # [L, D] nats, mean over the evaluation set
     showcases: list[Showcase]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the columns of results.csv."""
+        return ("lane", "objective", "architecture", *self.hyper_names, "step", "status", *self.score_names)
+
 
 def look_up(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     """Return table[name].
 
     Raises:
-        ValueError: there is no such name; the message gives the nearest legal one and all of them.
+        InputError: there is no such name; the message gives the nearest legal one and all of them.
     """
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else "."
-        raise ValueError(f"unknown {kind} {name!r}{hint} Known: {', '.join(table)}")
+        raise InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(table)}")
     return table[name]

@@ -13,19 +13,19 @@ ARCHITECTURES: dict[str, Callable[[tuple[int, int, int], int, str], VAE]] = {
     "conv": conv,
     "burgess": burgess,
 }
-"""name -> function(image_shape, latent_dim, dtype) -> linen module; raises ValueError for a shape it cannot take."""
+"""name -> function(image_shape, latent_dim, dtype) -> linen module; raises InputError for a shape it cannot take."""
 
 
 def build(program: Program) -> VAE:
     """Return the linen module of a program.
 
     Raises:
-        ValueError: no such architecture, or it does not take the image shape.
+        InputError: no such architecture, or it does not take the image shape.
     """
     architecture = look_up("architecture", program.architecture, ARCHITECTURES)
     return architecture(program.image_shape, program.latent_dim, program.dtype)
 
 
 def likelihood(program: Program) -> Likelihood:
-    """Return the likelihood of a program; raises ValueError for an unknown name."""
+    """Return the likelihood of a program; raises InputError for an unknown name."""
     return look_up("likelihood", program.likelihood, LIKELIHOODS)

@@ -9,6 +9,7 @@ from jax.nn.initializers import Initializer
 
 from jaxvae.models.layers import Conv, ConvTranspose
 from jaxvae.models.vae import VAE
+from jaxvae.types import InputError
 
 
 class Stage(NamedTuple):
@@ -68,7 +69,7 @@ def _strides(name: str, image_shape: tuple[int, int, int], layers: int) -> tuple
         height, width = height // stride, width // stride
         strides.append(stride)
     if strides[:2] != [2, 2]:
-        raise ValueError(
+        raise InputError(
             f"architecture {name!r} halves its images at least twice, so height and width must be multiples of 4; "
             f"got {image_shape[0]}x{image_shape[1]}. Resize the images, or use an mlp, which takes any size"
         )

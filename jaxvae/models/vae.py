@@ -1,4 +1,4 @@
-"""A VAE from an encoder and a decoder: reparameterisation, the standard-normal KL, likelihoods. Knows no architecture."""
+"""A VAE from an encoder and a decoder: sampling, the standard-normal KL, likelihoods. Knows no architecture."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,0 +1,192 @@
+"""Scores of a trained sweep: encode the data once per lane, run the metrics, put some lanes on show. Knows no plot."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae import metrics, models
+from jaxvae.data.grid import Dataset
+from jaxvae.load import Sweep
+from jaxvae.train.keys import Stream, key_for
+from jaxvae.train.sweep import make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
+from jaxvae.types import Factors, Program, Results, Showcase, look_up
+
+BATCH = 256
+LOSSES = ("reconstruction", "kl", "elbo")
+SHOWN_IMAGES = 8
+TRAVERSAL_VALUES = np.linspace(-2.0, 2.0, 9)
+
+
+@functools.cache
+def _compiled_encode(program: Program, mesh, mode: str):
+    """Return the jitted (data, hypers, params [R, …]) -> (means [R, N, D], nll [R, N/B], kl [R, N/B, D])."""
+    module, likelihood = models.build(program), models.likelihood(program)
+
+    def encode_lane(data: Dataset, lane):
+        hypers, params = lane
+
+        def one_batch(number):
+            indices = number * BATCH + jnp.arange(BATCH)
+            real = indices < len(data)  # the last batch may run over the end; what does is not counted
+            images = data.batch(jnp.minimum(indices, len(data) - 1))
+            out = module.apply({"params": params}, images, key_for(0, Stream.EVALUATE, number))
+            nll = likelihood.nll(out.logits, images, hypers)
+            return out.q.mean, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0)
+
+        means, nll, kl = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
+        return means.reshape(-1, means.shape[-1])[: len(data)], nll, kl
+
+    return jax.jit(over_lanes(encode_lane, mesh, mode))
+
+
+def encode(
+    program: Program, hypers: dict[str, np.ndarray], params: dict[str, Any], data: Dataset
+) -> tuple[jax.Array, np.ndarray, np.ndarray]:
+    """Encode and reconstruct a whole data set with every lane, in one compiled call.
+
+    Args:
+        program: the lanes' program.
+        hypers: name -> [R]; only those of the likelihood are read.
+        params: VAE parameters, leaves [R, …].
+        data: N images.
+
+    Returns:
+        Posterior means f32[R, N, D]; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean
+        over images of the KL to the prior per latent [R, D], nats.
+    """
+    lanes = len(jax.tree.leaves(params)[0])
+    mesh = make_mesh(lanes)
+    size = padded_size(lanes, mesh)
+    numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
+    # Side by side fills an accelerator; one after another stays in a CPU's cache.
+    mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
+    means, nll, kl = _compiled_encode(program, mesh, mode)(
+        put_everywhere(data, mesh), put_lanes(pad_lanes((numbers, params), size), mesh)
+    )
+    nll, kl = (np.asarray(total, np.float64)[:lanes].sum(1) / len(data) for total in (nll, kl))
+    return means[:lanes], nll, kl
+
+
+def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the metrics that can be computed on a data set, and {metric: why not} for the others.
+
+    Args:
+        names: those asked for; None for all.
+        data: the evaluation set.
+
+    Raises:
+        InputError: an unknown name.
+    """
+    reasons = {
+        "labels": f"needs the factors the images were made from; {data.name} has labels only",
+        "none": f"needs the factors the images were made from; {data.name} has none",
+    }
+    chosen, omitted = [], {}
+    for name in metrics.METRICS if names is None else names:
+        metric = look_up("metric", name, metrics.METRICS)
+        if metric.needs_factors and data.annotation != "factors":
+            omitted[name] = reasons[data.annotation]
+        else:
+            chosen.append(name)
+    return tuple(chosen), omitted
+
+
+def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Callable[[str], None] = print) -> Results:
+    """Score every lane of a trained sweep on a data set.
+
+    Args:
+        sweep: the sweep, from `load_sweep`.
+        data: the evaluation set.
+        environment: what to say of the machine and the run; goes into the results as it is.
+        say: prints a line.
+
+    Returns:
+        Everything a report needs. Reconstruction and KL are means over all images, nats per image; the ELBO is minus
+        their sum; a diverged lane is scored as it was at its last good step.
+
+    Raises:
+        CheckpointError: lanes have not been trained, or their checkpoint is damaged.
+    """
+    names, omitted = choose_metrics(sweep.spec["metrics"], data)
+    rows, kl_per_latent = [], []
+    for number in range(sweep.num_waves):
+        program, lanes, params = sweep.wave(number)
+        say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
+        hypers = {
+            name: np.array([lane[name] for lane in lanes], np.float32) for name in models.likelihood(program).hypers
+        }
+        means, reconstruction, kl = encode(program, hypers, params, data)
+        factors = Factors(data.factors, data.factor_sizes)
+        scores = metrics.score_lanes(means, factors, names, seed=0)
+        for index, lane in enumerate(lanes):
+            total = float(kl[index].sum())
+            losses = (float(reconstruction[index]), total, -float(reconstruction[index]) - total)
+            rows.append(
+                lane
+                | dict(zip(LOSSES, losses, strict=True))
+                | {name: float(values[index]) for name, values in scores.items()}
+            )
+        kl_per_latent.append(kl)
+    score_names = [*LOSSES, *(key for name in names for key in metrics.METRICS[name].keys)]
+    hyper_names = _hyper_names(rows, score_names)
+    return Results(
+        spec=sweep.spec,
+        environment=environment,
+        lanes=rows,
+        hyper_names=hyper_names,
+        swept=tuple(n for n in hyper_names if len({row[n] for row in rows if row.get(n) is not None}) > 1),
+        score_names=tuple(score_names),
+        omitted=omitted,
+        history=sweep.history,
+        kl_per_latent=np.concatenate(kl_per_latent),
+        showcases=showcases(sweep, rows, np.concatenate(kl_per_latent), score_names, data),
+    )
+
+
+def _hyper_names(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that are hypers: what is neither a lane's name or fate nor a score; seed and lr last."""
+    others = {"lane", "objective", "architecture", "step", "status", *score_names}
+    names = list(dict.fromkeys(n for row in rows for n in row if n not in others))
+    return (*(n for n in names if n not in ("lr", "seed")), "lr", "seed")
+
+
+def ranking(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str, list[dict[str, Any]]]:
+    """Return the score that ranks lanes (MIG where it is scored, else the ELBO) and the healthy lanes, best first."""
+    score = "mig" if "mig" in score_names else "elbo"
+    healthy = [row for row in rows if row["status"] == "ok" and np.isfinite(row[score])]
+    return score, sorted(healthy, key=lambda row: -row[score])
+
+
+def showcases(
+    sweep: Sweep, rows: list[dict[str, Any]], kl: np.ndarray, score_names: Sequence[str], data: Dataset
+) -> list[Showcase]:
+    """Make reconstructions and traversals of the best, the median and the worst healthy lane."""
+    _, ranked = ranking(rows, score_names)
+    if not ranked:
+        return []
+    places = dict(zip(("worst", "median", "best"), (len(ranked) - 1, len(ranked) // 2, 0), strict=True))
+    chosen = {place: title for title, place in places.items()}  # fewer than three lanes: the better title stays
+    # Evenly through the set, offset so that a grid of factors is not cut along one of them.
+    indices = (np.arange(SHOWN_IMAGES) + 0.5) / SHOWN_IMAGES * len(data) + np.arange(SHOWN_IMAGES) * 7
+    images = np.asarray(data.batch(jnp.asarray(indices.astype(int) % len(data))))
+    shown = []
+    for place, title in sorted(chosen.items()):
+        lane = ranked[place]["lane"]
+        model = sweep.model(lane)
+        means, _ = model.encode(images)
+        shown.append(
+            Showcase(
+                title=title,
+                lane=lane,
+                originals=images,
+                reconstructions=np.asarray(model.decode(means)),
+                traversals=np.asarray(model.traverse(means[len(images) // 2], TRAVERSAL_VALUES)),
+                traversal_values=TRAVERSAL_VALUES,
+                kl=kl[[row["lane"] for row in rows].index(lane)],
+            )
+        )
+    return shown

@@ -1,0 +1,194 @@
+"""Finished work as plain objects for analysis scripts: sweeps of ours, and published pretrained networks."""
+
+import functools
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae import models
+from jaxvae.train import workdir
+from jaxvae.train.checkpoint import CheckpointError, Checkpoints
+from jaxvae.types import InputError, Program
+
+
+@functools.cache
+def _compiled(program: Program, method: str):
+    """Return jitted (params, x) -> method of the architecture; shared by every model of a program."""
+    module = models.build(program)
+    return jax.jit(lambda params, x: module.apply({"params": params}, x, method=method))
+
+
+class Model:
+    """One trained VAE, ready to encode and decode on whatever device is there.
+
+    Attributes:
+        program: architecture, likelihood, image shape, number of latents.
+        params: the parameters, nested dictionaries of arrays.
+        about: what is known of it: lane, objective, hypers, status, scores.
+    """
+
+    def __init__(self, program: Program, params: dict[str, Any], about: dict[str, Any]):
+        self.program, self.about = program, about
+        self.params = jax.tree.map(jnp.asarray, params)
+
+    def __repr__(self) -> str:
+        known = " ".join(f"{n}={v}" for n, v in self.about.items() if v is not None)
+        return f"Model({self.program.architecture} {self.program.image_shape} {known})"
+
+    def _images(self, images) -> jax.Array:
+        images = jnp.asarray(images)
+        if images.ndim != 4 or images.shape[1:] != self.program.image_shape:
+            raise InputError(
+                f"this model takes images [B, {', '.join(map(str, self.program.image_shape))}], got {images.shape}"
+            )
+        return images.astype(jnp.float32) / 255.0 if images.dtype == jnp.uint8 else images.astype(jnp.float32)
+
+    def _codes(self, z) -> jax.Array:
+        z = jnp.asarray(z, jnp.float32)
+        if z.ndim != 2 or z.shape[1] != self.program.latent_dim:
+            raise InputError(f"this model takes codes [B, {self.program.latent_dim}], got {z.shape}")
+        return z
+
+    def encode(self, images) -> tuple[jax.Array, jax.Array]:
+        """Return mean and log-variance of q(z|x), each f32[B, D].
+
+        Args:
+            images: [B, H, W, C], floats in [0, 1] or uint8 in 0 … 255.
+
+        Raises:
+            InputError: the shape is not the model's.
+        """
+        return _compiled(self.program, "encode")(self.params, self._images(images))
+
+    def decode(self, z) -> jax.Array:
+        """Return the mean image of p(x|z), f32[B, H, W, C] in [0, 1], for codes [B, D]."""
+        return models.likelihood(self.program).mean(_compiled(self.program, "decode")(self.params, self._codes(z)))
+
+    def reconstruct(self, images) -> jax.Array:
+        """Return images f32[B, H, W, C] in [0, 1] decoded from the posterior means of images [B, H, W, C]."""
+        return self.decode(self.encode(images)[0])
+
+    def traverse(self, z=None, values: Sequence[float] = tuple(np.linspace(-2, 2, 9))) -> jax.Array:
+        """Set each latent in turn to each value: f32[D, T, H, W, C] in [0, 1].
+
+        Args:
+            z: the code [D] to start from; by default the prior's mean, zeros.
+            values: T numbers, in units of the prior's standard deviation.
+        """
+        latents = self.program.latent_dim
+        base = jnp.zeros(latents) if z is None else self._codes(jnp.asarray(z)[None])[0]
+        codes = jnp.tile(base, (latents, len(values), 1))
+        codes = codes.at[jnp.arange(latents), :, jnp.arange(latents)].set(jnp.asarray(values, jnp.float32))
+        return self.decode(codes.reshape(-1, latents)).reshape(latents, len(values), *self.program.image_shape)
+
+
+class Sweep:
+    """A trained sweep on disk. Parameters are read when a lane is asked for.
+
+    Attributes:
+        spec: the resolved spec, JSON types.
+        lanes: one dictionary a lane: lane, objective, architecture and its hypers.
+        results: the rows of results.csv; [] before the sweep has been scored.
+        history: columns of history.csv: lane, step, loss, nll, kl, …, equally long arrays.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+        self.spec = workdir.read_json(path / "spec.json")
+        run = workdir.read_json(path / "run.json")
+        try:
+            self._waves = run["waves"]
+            self.lanes = [lane for wave in self._waves for lane in wave["lanes"]]
+        except KeyError as error:
+            raise workdir.WorkdirError(f"{path / 'run.json'} lacks {error}; is this the folder of a sweep?") from None
+        self.results = workdir.read_table(path / "results.csv") if (path / "results.csv").exists() else []
+        self.history = workdir.read_columns(path / "history.csv") if (path / "history.csv").exists() else {}
+
+    def __repr__(self) -> str:
+        return f"Sweep({self.path}, {len(self.lanes)} lanes, {'scored' if self.results else 'not scored'})"
+
+    @property
+    def num_waves(self) -> int:
+        """The number of waves, parts of the sweep that were trained (and are read) as a whole."""
+        return len(self._waves)
+
+    def wave(self, number: int) -> tuple[Program, list[dict[str, Any]], dict[str, Any]]:
+        """Return (program, lanes, VAE parameters [R, …] as NumPy arrays) of a wave; lanes now with step and status.
+
+        Raises:
+            CheckpointError: the wave has not been saved yet, or its checkpoint is damaged.
+        """
+        wave = self._waves[number]
+        directory = self.path / wave["directory"]
+        checkpoints = Checkpoints(directory)
+        try:
+            step = checkpoints.latest()
+            if step is None:
+                raise CheckpointError(
+                    f"{directory} holds no finished checkpoint: those lanes have not been trained yet"
+                )
+            state, _ = checkpoints.restore(step, only=("params/vae/model", "status"))
+        finally:
+            checkpoints.close()
+        program = Program(**wave["program"] | {"image_shape": tuple(wave["program"]["image_shape"])})
+        lanes = [
+            about | {"step": step, "status": "ok" if status < 0 else f"diverged at step {status}"}
+            for about, status in zip(wave["lanes"], state["status"].tolist(), strict=True)
+        ]
+        return program, lanes, state["params"]["vae"]["model"]
+
+    def model(self, lane: int) -> Model:
+        """Return the model of a lane by its number.
+
+        Raises:
+            InputError: there is no such lane.
+        """
+        if not 0 <= lane < len(self.lanes):
+            raise InputError(f"there is no lane {lane}; this sweep has lanes 0 to {len(self.lanes) - 1}")
+        number = next(n for n, wave in enumerate(self._waves) if lane <= wave["lanes"][-1]["lane"])
+        program, lanes, params = self.wave(number)
+        index = lane - lanes[0]["lane"]
+        scores = next((row for row in self.results if row["lane"] == lane), {})
+        return Model(program, jax.tree.map(lambda leaf: leaf[index], params), scores | lanes[index])
+
+    def select(self, **wanted: Any) -> Model:
+        """Return the one model whose lane has these values: `select(beta=4.0, seed=0)`, `select(objective="vae")`.
+
+        Raises:
+            InputError: no lane, or more than one, has them; the message lists what there is to choose from.
+        """
+        known = {name for lane in self.lanes for name in lane}
+        if unknown := set(wanted) - known:
+            raise InputError(f"lanes have no {', '.join(sorted(unknown))}; they have {', '.join(sorted(known))}")
+        found = [lane for lane in self.lanes if all(_same(lane.get(n), v) for n, v in wanted.items())]
+        if len(found) == 1:
+            return self.model(found[0]["lane"])
+        candidates = found or self.lanes
+        varying = {n: sorted({lane.get(n) for lane in candidates}, key=str) for n in sorted(known - {"lane"})}
+        choice = "; ".join(f"{n} {', '.join(map(str, v[:12]))}" for n, v in varying.items() if len(v) > 1)
+        raise InputError(f"{len(found) or 'no'} lanes have {wanted}; choose among {choice or 'lane numbers'}")
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    """Compare as a person would: hypers are float32 inside, so 0.1 must find 0.1."""
+    if isinstance(value, (int, float)) and isinstance(wanted, (int, float)):
+        return bool(np.isclose(value, wanted, rtol=1e-6, atol=0.0))
+    return value == wanted
+
+
+def load_sweep(path: str | pathlib.Path) -> Sweep:
+    """Open the folder of a sweep, on any machine: no accelerator, data set or device count of its training is needed.
+
+    Raises:
+        WorkdirError: the folder does not hold a sweep.
+    """
+    path = pathlib.Path(path)
+    if not (path / "spec.json").exists():
+        raise workdir.WorkdirError(f"{path} does not hold a sweep (no spec.json)")
+    if not (path / "run.json").exists():
+        raise workdir.WorkdirError(f"the sweep in {path} has not started to train yet")
+    return Sweep(path)

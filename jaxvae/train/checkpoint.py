@@ -1,0 +1,107 @@
+"""Orbax checkpoints of one wave of lanes: written while training goes on, opened on any machine. Knows no program.
+
+A checkpoint is a nested dictionary of arrays with lanes first, and a small JSON of counters. It is read as NumPy
+arrays, so neither the devices nor the classes it was saved with are needed to open it.
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import traverse_util
+
+from jaxvae.types import InputError
+
+
+class CheckpointError(InputError):
+    """A checkpoint cannot be read; the message names it and says what to do."""
+
+
+def _nested(tree: Any) -> dict[str, Any]:
+    """Return any pytree as nested dictionaries of its leaves; empty nodes vanish."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+    return traverse_util.unflatten_dict({name: leaf for name, (_, leaf) in zip(names, leaves, strict=True)}, sep="/")
+
+
+def as_tree(nested: dict[str, Any], template: Any) -> Any:
+    """Give the leaves of `restore` the structure of `template` (a pytree of arrays or shapes).
+
+    Raises:
+        CheckpointError: names or shapes past the lane axis do not fit.
+    """
+    flat = traverse_util.flatten_dict(nested, sep="/")
+    wanted = traverse_util.flatten_dict(_nested(template), sep="/")
+    if set(flat) != set(wanted):
+        odd = ", ".join(sorted(set(flat) ^ set(wanted))[:3])
+        raise CheckpointError(f"the checkpoint holds other arrays than this version of jaxvae trains (such as {odd})")
+    for name, leaf in wanted.items():
+        if flat[name].shape[1:] != leaf.shape[1:] or flat[name].dtype != leaf.dtype:
+            raise CheckpointError(f"the checkpoint's {name} is {flat[name].dtype}{flat[name].shape}, not like {leaf}")
+    paths = jax.tree_util.tree_leaves_with_path(template)
+    leaves = [flat[jax.tree_util.keystr(path, simple=True, separator="/")] for path, _ in paths]
+    return jax.tree.unflatten(jax.tree.structure(template), leaves)
+
+
+class Checkpoints:
+    """The checkpoints of one wave in one directory, the last two kept."""
+
+    def __init__(self, directory: pathlib.Path, *, create: bool = False):
+        self.directory = directory.absolute()
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(max_to_keep=2, create=create, cleanup_tmp_directories=create),
+            item_handlers={"state": ocp.PyTreeCheckpointHandler(), "counters": ocp.JsonCheckpointHandler()},
+        )
+
+    def latest(self) -> int | None:
+        """Return the step of the newest finished checkpoint, or None."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: Any, counters: dict[str, Any]) -> None:
+        """Copy a state to the host and write it in the background; it may be donated afterwards."""
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(state=ocp.args.PyTreeSave(_nested(state)), counters=ocp.args.JsonSave(counters)),
+        )
+
+    def restore(self, step: int, only: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read the checkpoint of a step: (nested dictionary of NumPy arrays, counters).
+
+        Args:
+            step: one that `latest` gave.
+            only: paths such as "params/vae"; when given, the rest is not read.
+
+        Raises:
+            CheckpointError: the files are damaged or missing.
+        """
+        path = self.directory / str(step)
+        try:
+            shapes = traverse_util.flatten_dict(self._manager.item_metadata(step)["state"].tree, sep="/")
+            kept = {n: s for n, s in shapes.items() if not only or any(f"{n}/".startswith(f"{o}/") for o in only)}
+            tree = traverse_util.unflatten_dict(kept, sep="/")
+            arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.PyTreeRestore(item=tree, restore_args=arguments, partial_restore=True),
+                    counters=ocp.args.JsonRestore(),
+                ),
+            )
+            return restored["state"], restored["counters"]
+        except Exception as error:  # Orbax and TensorStore raise a dozen kinds for damaged files
+            reason = str(error).strip().splitlines()
+            raise CheckpointError(
+                f"checkpoint {path} is damaged ({type(error).__name__}: {reason[0][:160] if reason else ''}); "
+                "delete that directory to go on from the one before it, or start anew with --overwrite"
+            ) from error
+
+    def wait(self) -> None:
+        """Return when everything saved is on disk."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Finish writing and let go of the directory."""
+        self._manager.close()

@@ -1,0 +1,233 @@
+"""What a sweep is: every choice in one frozen record, checked at the door and expanded into lanes. Knows no flags."""
+
+import dataclasses
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxvae import models, objectives
+from jaxvae.train.step import hyper_defaults
+from jaxvae.types import InputError, Program, look_up
+
+LANE_MODES = ("auto", "vmap", "map")
+
+
+class Axis(NamedTuple):
+    """One swept number: its name, its values, and the objective it is for (None: every one that has it)."""
+
+    name: str
+    values: tuple[float, ...]
+    objective: str | None = None
+
+    def __str__(self) -> str:
+        scope = f"{self.objective}:" if self.objective else ""
+        return f"{scope}{self.name}={','.join(str(int(v)) if v.is_integer() else repr(v) for v in self.values)}"
+
+
+def parse_axis(text: str) -> Axis:
+    """Read "beta=1,2,4", "seed=0:5" (0 to 4), "seed=0:10:2" or "factor_vae:gamma=10,40".
+
+    Raises:
+        InputError: the text is none of these, a value is not a finite number, or the axis is empty or repeats a value.
+    """
+    name, equals, listed = text.partition("=")
+    scope, colon, name = name.strip().rpartition(":")
+    if not equals or not name or (colon and not scope):
+        raise InputError(
+            f"--sweep={text}: expected NAME=VALUES, such as beta=1,2,4 or seed=0:5 or factor_vae:gamma=10,40"
+        )
+    values: list[float] = []
+    for item in listed.split(",") if listed.strip() else ():
+        try:
+            if ":" in item:
+                values += range(*(int(part) for part in item.split(":")))
+            else:
+                values.append(float(item))
+        except (ValueError, TypeError):
+            raise InputError(f"--sweep={text}: {item.strip()!r} is neither a number nor a range START:STOP") from None
+    if not values:
+        raise InputError(f"--sweep={text}: the grid is empty; give at least one value")
+    if not all(math.isfinite(v) for v in values):
+        raise InputError(f"--sweep={text}: values must be finite numbers")
+    if len(set(values)) < len(values):
+        raise InputError(f"--sweep={text}: a value is given twice, which would train the same lane twice")
+    return Axis(name, tuple(float(v) for v in values), scope or None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """A whole sweep. Fields marked "how" say how it is run, not what it is: they may change between run and resume."""
+
+    dataset: str = "mini_sprites"
+    objectives: tuple[str, ...] = ("beta_vae",)
+    architectures: tuple[str, ...] = ("conv",)
+    likelihood: str = "bernoulli"
+    latent_dim: int = 10
+    batch_size: int = 64
+    dtype: str = "float32"
+    critic_width: int = 1000
+    critic_depth: int = 6
+    steps: int = 300_000
+    lr: float = 1e-4
+    seed: int = 0
+    sweep: tuple[Axis, ...] = ()
+    metrics: tuple[str, ...] | None = None  # None: all that the data's annotation allows
+    log_every: int = 100
+    data_dir: str | None = dataclasses.field(default=None, metadata={"how": True})
+    lanes: str = dataclasses.field(default="auto", metadata={"how": True})
+    max_lanes: int = dataclasses.field(default=64, metadata={"how": True})
+    save_seconds: float = dataclasses.field(default=15.0, metadata={"how": True})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as JSON types."""
+        return dataclasses.asdict(self) | {
+            "objectives": list(self.objectives),
+            "architectures": list(self.architectures),
+            "metrics": None if self.metrics is None else list(self.metrics),
+            "sweep": [str(axis) for axis in self.sweep],
+        }
+
+
+class Group(NamedTuple):
+    """The lanes that share one program: consecutive lanes of the sweep from `first` on."""
+
+    program: Program
+    first: int
+    hypers: dict[str, np.ndarray]  # name -> [R]
+
+    @property
+    def num_lanes(self) -> int:
+        return len(self.hypers["seed"])
+
+    @property
+    def name(self) -> str:
+        return f"{self.program.objective}_{self.program.architecture}"
+
+    def rows(self, start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
+        """Return a dictionary for each lane from `start` to `stop`: its number in the sweep, its names, its hypers."""
+        names = {"objective": self.program.objective, "architecture": self.program.architecture}
+        return [
+            {"lane": self.first + i} | names | {n: _number(values[i]) for n, values in self.hypers.items()}
+            for i in range(self.num_lanes)[start:stop]
+        ]
+
+
+def _number(value: np.generic) -> int | float:
+    """Return a float32 as the shortest decimal that means it, 0.1 and not 0.10000000149."""
+    return int(value) if np.issubdtype(value.dtype, np.integer) else float(str(value))
+
+
+def differences(saved: dict[str, Any], spec: Spec) -> list[str]:
+    """Return one line for each field in which a saved spec (JSON types) is another sweep than this one."""
+    what = [f.name for f in dataclasses.fields(Spec) if not f.metadata.get("how")]
+    given = spec.to_json()
+    return [f"{n}: {saved.get(n)!r} there, {given[n]!r} now" for n in what if saved.get(n) != given[n]]
+
+
+def expand(spec: Spec, image_shape: tuple[int, int, int], num_images: int) -> list[Group]:
+    """Check everything that can be checked without compiling, and return the lanes as groups in sweep order.
+
+    Axes multiply, the last varying fastest; of several axes for one number the last wins, so that a flag can override
+    a flag file. An axis that one of several objectives does not have is left out for that objective.
+
+    Raises:
+        InputError: what was given, what is legal, what to change.
+    """
+    _check_numbers(spec, num_images)
+    programs = [
+        Program(
+            architecture=architecture,
+            objective=objective,
+            image_shape=image_shape,
+            **{
+                name: getattr(spec, name)
+                for name in ("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth")
+            },
+        )
+        for objective in spec.objectives
+        for architecture in spec.architectures
+    ]
+    defaults = {program: _defaults(program, spec) for program in programs}
+    for program in programs:
+        # Shapes are inferred without arithmetic: an architecture that cannot take them says so here.
+        module = models.build(program)
+        jax.eval_shape(
+            module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), np.float32), jax.random.key(0)
+        )
+    _check_axes(spec, {program.objective: defaults[program] for program in programs})
+
+    groups, first = [], 0
+    for program in programs:
+        axes: dict[str, Axis] = {}
+        for axis in spec.sweep:
+            if axis.name in defaults[program] and axis.objective in (None, program.objective):
+                # A scoped axis stands above a general one, whatever their order.
+                if axis.objective is None and axes.get(axis.name, axis).objective is not None:
+                    continue
+                axes.pop(axis.name, None)
+                axes[axis.name] = axis
+        grid = list(itertools.product(*(axis.values for axis in axes.values())))
+        values = {name: [default] * len(grid) for name, default in defaults[program].items()}
+        values |= dict(zip(axes, map(list, zip(*grid, strict=True)), strict=True)) if axes else {}
+        hypers = {n: np.asarray(v, np.uint32 if n == "seed" else np.float32) for n, v in values.items()}
+        groups.append(Group(program, first, hypers))
+        first += len(grid)
+    return groups
+
+
+def _defaults(program: Program, spec: Spec) -> dict[str, float]:
+    return hyper_defaults(program) | {"seed": spec.seed, "lr": spec.lr}
+
+
+def _check_numbers(spec: Spec, num_images: int) -> None:
+    for name in ("steps", "batch_size", "latent_dim", "critic_width", "critic_depth", "log_every", "max_lanes"):
+        if getattr(spec, name) < 1:
+            raise InputError(f"--{name} must be at least 1, got {getattr(spec, name)}")
+    if spec.batch_size > num_images:
+        raise InputError(
+            f"--batch_size={spec.batch_size} is more than the {num_images} images of {spec.dataset!r}; lower it"
+        )
+    if not (math.isfinite(spec.lr) and spec.lr > 0):
+        raise InputError(f"--lr must be a finite number above 0, got {spec.lr:g}")
+    if not 0 <= spec.seed < 2**32:
+        raise InputError(f"--seed must be in 0 … 2^32 - 1, got {spec.seed}")
+    for kind, names in (("objective", spec.objectives), ("architecture", spec.architectures)):
+        if not names:
+            raise InputError(f"--{kind} names nothing; give at least one")
+        if len(set(names)) < len(names):
+            raise InputError(f"--{kind}={','.join(names)} names one twice")
+    look_up("--lanes mode", spec.lanes, dict.fromkeys(LANE_MODES))
+    look_up("--dtype", spec.dtype, dict.fromkeys(("float32", "bfloat16")))
+    look_up("--likelihood", spec.likelihood, models.LIKELIHOODS)
+    for name in spec.objectives:
+        objectives.objective(name)
+    for name in spec.architectures:
+        look_up("architecture", name, models.ARCHITECTURES)
+
+
+_LEGAL = {  # hyper -> (predicate, what is legal), for numbers whose range is not the whole line
+    "seed": (lambda v: v >= 0 and v < 2**32 and v == int(v), "whole numbers in 0 … 2^32 - 1"),
+    "lr": (lambda v: v > 0, "numbers above 0"),
+    "critic_lr": (lambda v: v > 0, "numbers above 0"),
+    "sigma": (lambda v: v > 0, "numbers above 0"),
+    "capacity_steps": (lambda v: v >= 0, "numbers from 0"),
+}
+
+
+def _check_axes(spec: Spec, defaults: dict[str, dict[str, float]]) -> None:
+    for axis in spec.sweep:
+        if axis.objective is None:
+            known: dict[str, float] = {}
+            for hypers in defaults.values():
+                known |= hypers
+            look_up(f"swept number of {', '.join(defaults)}:", axis.name, known)
+        else:
+            look_up(f"--sweep={axis}: objective", axis.objective, defaults)
+            look_up(f"swept number of {axis.objective}:", axis.name, defaults[axis.objective])
+        legal, words = _LEGAL.get(axis.name.rpartition(".")[2], (lambda v: True, ""))
+        wrong = [f"{v:g}" for v in axis.values if not legal(v)]
+        if wrong:
+            raise InputError(f"--sweep={axis}: {axis.name} takes {words}, got {', '.join(wrong)}")

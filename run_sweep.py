@@ -1,0 +1,154 @@
+"""Train, score and report a sweep from the command line. The only place that reads flags; no maths.
+
+python run_sweep.py                                          the quickstart, on any CPU
+python run_sweep.py --flagfile=experiments/NAME.flags        a study
+"""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import shlex
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's start-up chatter is for XLA's developers
+
+import jax
+from absl import app, flags, logging
+
+import jaxvae
+from jaxvae import data, evaluate, load, report
+from jaxvae.train import loop, spec, workdir
+from jaxvae.types import InputError
+
+ROOT = pathlib.Path(__file__).resolve().parent
+DEFAULT = spec.Spec()
+CHOOSING = ("flagfile", "dataset", "objective", "architecture", "sweep")
+
+flags.DEFINE_list("objective", list(DEFAULT.objectives), "Objectives, each a name or terms joined by '+'.")
+flags.DEFINE_list("architecture", list(DEFAULT.architectures), "Architectures.")
+flags.DEFINE_string("dataset", DEFAULT.dataset, f"Data set: {', '.join(data.DATASETS)}.")
+flags.DEFINE_string("data_dir", None, "Folder of the data set's official files, or of TFDS; the .npz itself for npz.")
+flags.DEFINE_multi_string(
+    "sweep",
+    [],
+    "NAME=VALUES, repeatable; the grid is the product. Values: 1,2,4 or 0:5. OBJECTIVE:NAME=… for one only.",
+)
+flags.DEFINE_integer("steps", DEFAULT.steps, "Updates of every lane.")
+flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Images a lane sees in a step.")
+flags.DEFINE_integer("latent_dim", DEFAULT.latent_dim, "Number of latents.")
+flags.DEFINE_float("lr", DEFAULT.lr, "Learning rate of lanes that do not sweep it.")
+flags.DEFINE_integer("seed", DEFAULT.seed, "Seed of lanes that do not sweep it.")
+flags.DEFINE_string("likelihood", DEFAULT.likelihood, "bernoulli or gaussian.")
+flags.DEFINE_string("dtype", DEFAULT.dtype, "Arithmetic of the networks: float32 or bfloat16.")
+flags.DEFINE_integer("critic_width", DEFAULT.critic_width, "Units a layer of FactorVAE's discriminator.")
+flags.DEFINE_integer("critic_depth", DEFAULT.critic_depth, "Hidden layers of FactorVAE's discriminator.")
+flags.DEFINE_list("metrics", None, "Scores to compute; by default all that the data allows.")
+flags.DEFINE_integer("log_every", DEFAULT.log_every, "Steps between rows of history.csv.")
+flags.DEFINE_string("workdir", None, "Where everything is kept. Default: runs/OBJECTIVE_DATASET.")
+flags.DEFINE_bool("resume", None, "Go on from what the workdir holds. Default: if it holds this very sweep.")
+flags.DEFINE_bool("overwrite", False, "Delete the sweep that the workdir holds, and start anew.")
+flags.DEFINE_string("lanes", DEFAULT.lanes, "vmap, map, or auto: the one that a short measurement finds faster.")
+flags.DEFINE_integer("max_lanes", DEFAULT.max_lanes, "Lanes trained at the same time; more go in waves.")
+flags.DEFINE_float("save_seconds", DEFAULT.save_seconds, "Least seconds between two checkpoints.")
+FLAGS = flags.FLAGS
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Parse flags; without any that chooses a study, put the quickstart's flag file underneath."""
+    given = {arg.lstrip("-").partition("=")[0] for arg in argv[1:] if arg.startswith("-")}
+    if not given & {*CHOOSING, "help", "helpfull", "helpshort"}:
+        argv = [argv[0], f"--flagfile={ROOT / 'experiments' / 'quickstart.flags'}", *argv[1:]]
+    try:
+        left = FLAGS(argv)
+    except flags.Error as error:
+        refuse(error)
+    if left[1:]:
+        refuse(f"{left[1]!r} is not a flag; flags begin with --")
+    return left
+
+
+def refuse(error: Exception | str) -> None:
+    """Print one line and exit with code 2."""
+    print(f"run_sweep.py: {' '.join(str(error).split())}", file=sys.stderr)
+    sys.exit(2)
+
+
+def spec_from_flags() -> spec.Spec:
+    """Return the sweep that the flags ask for; raises ValueError for grids that cannot be read."""
+    same = (
+        "dataset data_dir likelihood latent_dim batch_size dtype critic_width critic_depth steps lr seed log_every "
+        "lanes max_lanes save_seconds"
+    )
+    return spec.Spec(
+        objectives=tuple(FLAGS.objective),
+        architectures=tuple(FLAGS.architecture),
+        sweep=tuple(spec.parse_axis(text) for text in FLAGS.sweep),
+        metrics=None if FLAGS.metrics is None else tuple(FLAGS.metrics),
+        **{name: getattr(FLAGS, name) for name in same.split()},
+    )
+
+
+def environment(path: pathlib.Path, num_lanes: int, batch_size: int, steps: int, started: str) -> dict:
+    """Return what the report says of machine, versions and cost; training time is summed over resumed runs."""
+    run = workdir.read_json(path / "run.json")
+    seconds = sum(run["seconds"].values())
+    device = jax.devices()[0]
+    return {
+        "device": device.device_kind
+        if device.platform != "cpu"
+        else f"cpu ({platform.processor() or platform.machine()})",
+        "device_count": jax.device_count(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")},
+        "jaxvae": jaxvae.__version__,
+        "started": started,
+        "wall_seconds": round(seconds, 1),
+        "images_per_second": round(num_lanes * batch_size * steps / seconds) if seconds else None,
+        "seconds_per_lane": round(seconds / num_lanes, 2),
+        "lanes_mode": run["modes"],
+        "command": shlex.join(["python", *sys.argv]),
+    }
+
+
+def main(_) -> None:
+    """Check, train, score, report."""
+    logging.set_verbosity(logging.ERROR)
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        sweep = spec_from_flags()
+        train = data.load(sweep.dataset, "train", sweep.data_dir)
+        groups = spec.expand(sweep, train.shape, len(train))
+        evaluate.choose_metrics(sweep.metrics, train)
+        path = pathlib.Path(FLAGS.workdir or f"runs/{'_'.join(sweep.objectives)}_{sweep.dataset}")
+        with workdir.claim(path, sweep, resume=FLAGS.resume, overwrite=FLAGS.overwrite):
+            run(sweep, groups, train, path, started)
+    except InputError as error:
+        refuse(error)
+    except loop.Interrupted as stop:
+        print(f"saved in {path}; the same command goes on from there")
+        sys.exit(128 + stop.args[0])
+
+
+def run(sweep: spec.Spec, groups: list[spec.Group], train: data.Dataset, path: pathlib.Path, started: str) -> None:
+    """Train, score and report a checked sweep in its own folder."""
+    num_lanes = sum(group.num_lanes for group in groups)
+    print(f"{train}\n{num_lanes} lanes in {len(groups)} group(s), {sweep.steps:,} steps each -> {path}")
+    loop.fit(sweep, groups, train, path)
+
+    split = data.DATASETS[sweep.dataset].evaluation_split
+    scored_on = train if split == "train" else data.load(sweep.dataset, split, sweep.data_dir)
+    facts = environment(path, num_lanes, sweep.batch_size, sweep.steps, started) | {"evaluated_on": f"{split} split"}
+    results = evaluate.evaluate(load.load_sweep(path), scored_on, facts)
+    workdir.Table(path / "results.csv", results.columns).rewrite(results.lanes)
+    figures = report.save_figures(results, path / "figures")
+    report.write_report(results, path / "report.html", figures)
+    print(report.terminal_table(results))
+    for metric, reason in results.omitted.items():
+        print(f"left out: {metric} ({reason})")
+    print(f"report: {path / 'report.html'}")
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=parse)
