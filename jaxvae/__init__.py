@@ -2,6 +2,7 @@
 
 from jaxvae import data, metrics
 from jaxvae.load import Model, Sweep, load_sweep
+from jaxvae.pretrained import load_pretrained
 
 __version__ = "0.1.0"
-__all__ = ["Model", "Sweep", "data", "load_sweep", "metrics"]
+__all__ = ["Model", "Sweep", "data", "load_pretrained", "load_sweep", "metrics"]

@@ -11,6 +11,7 @@ import pytest
 import tiny_data
 
 from jaxvae.data import DATASETS, DataError, DataNotFoundError, load
+from jaxvae.types import InputError
 
 STEM = tiny_data.DSPRITES_STEM
 IMAGES = "train-images-idx3-ubyte.gz"
@@ -24,7 +25,7 @@ def own_places(tmp_path, monkeypatch):
 
 
 def assert_refused(name, *words, split="train", data_dir=None, kind=DataError):
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(InputError) as caught:
         load(name, split, data_dir)
     message = str(caught.value)
     assert type(caught.value) is kind
@@ -37,24 +38,24 @@ def assert_refused(name, *words, split="train", data_dir=None, kind=DataError):
 
 
 def test_errors_are_the_usual_kinds_too():
-    assert issubclass(DataError, ValueError)
+    assert issubclass(DataError, InputError) and issubclass(InputError, ValueError)
     assert issubclass(DataNotFoundError, DataError) and issubclass(DataNotFoundError, FileNotFoundError)
 
 
 @pytest.mark.parametrize(("given", "meant"), [("mnits", "mnist"), ("dsprite", "dsprites"), ("3dshapes", "shapes3d")])
 def test_unknown_name_lists_the_names_and_the_nearest(given, meant):
-    assert_refused(given, repr(given), f"did you mean {meant!r}?", *DATASETS)
+    assert_refused(given, repr(given), f"did you mean {meant!r}?", *DATASETS, kind=InputError)
 
 
 def test_a_name_like_no_other_gets_no_guess():
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(InputError) as caught:
         load("zzzzzz")
     assert "did you mean" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_unknown_split_lists_the_splits(name):
-    assert_refused(name, name, "'valid'", *DATASETS[name].splits, split="valid")
+    assert_refused(name, name, "'valid'", *DATASETS[name].splits, split="valid", kind=InputError)
 
 
 @pytest.mark.parametrize("name", sorted(set(DATASETS) - {"sprites", "mini_sprites"}))

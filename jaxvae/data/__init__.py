@@ -1,7 +1,6 @@
 """Data sets by name: DATASETS and load(). One function and one line here for each; Dataset itself is in grid.py."""
 
 import dataclasses
-import difflib
 from collections.abc import Callable
 
 from jaxvae.data import celeb_a, dsprites, folder, idx, npz, shapes3d, smallnorb
@@ -9,6 +8,7 @@ from jaxvae.data.errors import DataError, DataNotFoundError
 from jaxvae.data.grid import Dataset
 from jaxvae.data.lookup import DataDir
 from jaxvae.data.sprites import load_mini_sprites, load_sprites
+from jaxvae.types import look_up
 
 __all__ = ["DATASETS", "DataError", "DataNotFoundError", "Dataset", "Source", "load"]
 
@@ -58,16 +58,8 @@ def load(name: str, split: str = "train", data_dir: DataDir = None) -> Dataset:
 
     Raises:
         DataNotFoundError: nothing is there; the message says what to download or run.
-        DataError: an unknown name or split, or data that cannot be read; the message is one line.
+        InputError: an unknown name or split, or (as DataError) data that cannot be read; the message is one line.
     """
-    if name not in DATASETS:
-        raise DataError(f"unknown data set {name!r}{_nearest(name, DATASETS)}; there are {', '.join(DATASETS)}")
-    splits = DATASETS[name].splits
-    if split not in splits:
-        raise DataError(f"{name} has no split {split!r}{_nearest(split, splits)}; there are {', '.join(splits)}")
-    return DATASETS[name].load(split, data_dir)
-
-
-def _nearest(given: str, legal) -> str:
-    near = difflib.get_close_matches(given, legal, n=1, cutoff=0.5)
-    return f", did you mean {near[0]!r}?" if near else ""
+    source = look_up("data set", name, DATASETS)
+    look_up(f"split of {name}", split, dict.fromkeys(source.splits))
+    return source.load(split, data_dir)

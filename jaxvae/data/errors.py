@@ -3,10 +3,12 @@
 import contextlib
 from collections.abc import Iterator
 
+from jaxvae.types import InputError
+
 _LONGEST_REASON = 300  # characters; TFDS and h5py can put whole arrays into a message
 
 
-class DataError(ValueError):
+class DataError(InputError):
     """Data that cannot be used as it is, or an argument that names none; its message is one line with the remedy."""
 
 

@@ -1,0 +1,9 @@
+"""Turns finished Results into figures, a self-contained page and a terminal table. Knows no model and no flag."""
+
+from jaxvae.report.page import write_report
+from jaxvae.report.plots import PLOTS
+from jaxvae.report.saving import save_figures
+from jaxvae.report.summary import summary
+from jaxvae.report.terminal import terminal_table
+
+__all__ = ["PLOTS", "save_figures", "summary", "terminal_table", "write_report"]

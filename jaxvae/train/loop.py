@@ -260,9 +260,10 @@ class _Progress:
         self._shown = now
         left = (self.steps - step) * self.num_lanes / self._rate
         shown = {n: v for n in ("loss", "nll", "kl") if np.isfinite(v := self.means.get(n, np.nan)).any()}
-        losses = "  ".join(f"{n} {np.nanmedian(v):.1f}" for n, v in shown.items())
+        losses = "  median " * bool(shown) + " ".join(f"{n} {np.nanmedian(v):.1f}" for n, v in shown.items())
         diverged = f"  {(status >= 0).sum()} diverged" if (status >= 0).any() else ""
-        line = f"step {step:,}/{self.steps:,}  {self._rate:,.0f} lane-steps/s  ETA {clock(left)}  median {losses}{diverged}" if shown else ""
+        done = f"step {step:,}/{self.steps:,}  {self._rate:,.0f} lane-steps/s  ETA {clock(left)}"
+        line = f"{done}{losses}{diverged}"
         if self._live:
             sys.stdout.write("\r\x1b[2K" + line + ("\n" if step == self.steps else ""))
             sys.stdout.flush()

@@ -1,0 +1,126 @@
+"""Layers against XLA's own convolutions, architectures against published sizes, likelihoods against closed forms."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxvae import models
+from jaxvae.models import layers
+from jaxvae.models.vae import standard_normal_kl
+from jaxvae.types import InputError, Program
+
+NHWC = ("NHWC", "HWIO", "NHWC")
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (2, 2), (3, 1), (4, 1), (5, 1), (3, 2), (1, 1), (5, 2)])
+@pytest.mark.parametrize("size", [(8, 8), (4, 12)])
+def test_convolutions_equal_xlas(kernel, stride, size):
+    x = jax.random.normal(jax.random.key(0), (2, *size, 3))
+    w = jax.random.normal(jax.random.key(1), (kernel, kernel, 3, 5))
+    low = (kernel - stride) // 2
+    high = kernel - stride - low
+    padding = [(low, high)] * 2
+    expected = jax.lax.conv_general_dilated(x, w, (stride, stride), padding, dimension_numbers=NHWC)
+    np.testing.assert_allclose(layers.conv(x, w, stride), expected, atol=2e-5)
+
+    # The transposed one is the adjoint of a convolution with the same kernel, in and out swapped.
+    def down(y):
+        return jax.lax.conv_general_dilated(y, w.swapaxes(2, 3), (stride, stride), padding, dimension_numbers=NHWC)
+
+    shape = (2, size[0] * stride, size[1] * stride, 5)
+    _, adjoint = jax.vjp(down, jnp.zeros(shape))
+    np.testing.assert_allclose(layers.conv_transpose(x, w, stride), adjoint(x)[0], atol=2e-5)
+
+
+@pytest.mark.parametrize("block", [1, 2, 4])
+def test_depth_and_space_are_inverses(block):
+    x = jax.random.normal(jax.random.key(0), (2, 8, 4, 3))
+    np.testing.assert_array_equal(layers.depth_to_space(layers.space_to_depth(x, block), block), x)
+
+
+SHAPES = [(64, 64, 1), (64, 64, 3), (32, 32, 1), (32, 32, 3), (28, 28, 1), (28, 28, 3)]
+
+
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_every_architecture_takes_every_usual_shape(architecture, shape):
+    module = models.build(Program(architecture, "vae", shape, latent_dim=7))
+    key = jax.random.key(0)
+    images = jnp.zeros((3, *shape))
+    variables = jax.eval_shape(module.init, key, images, key)
+    out = jax.eval_shape(module.apply, variables, images, key)
+    assert out.logits.shape == (3, *shape) and out.logits.dtype == jnp.float32
+    assert all(leaf.shape == (3, 7) and leaf.dtype == jnp.float32 for leaf in out.q)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "channels", "encoder", "decoder"),
+    [
+        ("conv", 1, 309_204, 381_313),  # Locatello et al. 2019, counted from disentanglement_lib
+        ("conv", 3, 310_228, 382_339),
+        ("burgess", 1, 252_052, 249_953),  # counted from the published state dicts
+        ("burgess", 3, 253_076, 250_979),
+        ("mlp_dsprites", 1, 6_381_620, 7_814_896),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(architecture, channels, encoder, decoder):
+    shape = (64, 64, channels)
+    module = models.build(Program(architecture, "vae", shape))
+    key = jax.random.key(0)
+    params = jax.eval_shape(module.init, key, jnp.zeros((1, *shape)), key)["params"]
+    counts = {part: sum(leaf.size for leaf in jax.tree.leaves(params[part])) for part in ("encoder", "decoder")}
+    assert counts == {"encoder": encoder, "decoder": decoder}
+
+
+@pytest.mark.parametrize("architecture", ["conv", "burgess"])
+@pytest.mark.parametrize("shape", [(30, 30, 1), (27, 28, 1), (2, 2, 1)])
+def test_shapes_that_cannot_be_halved_are_refused(architecture, shape):
+    with pytest.raises(InputError, match="multiples of 4"):
+        models.build(Program(architecture, "vae", shape))
+
+
+def test_unknown_names_are_refused_with_the_nearest():
+    with pytest.raises(InputError, match="did you mean 'conv'"):
+        models.build(Program("convv", "vae", (64, 64, 1)))
+    with pytest.raises(InputError, match="did you mean 'gaussian'"):
+        models.likelihood(Program("conv", "vae", (64, 64, 1), likelihood="gausian"))
+
+
+def test_kl_equals_its_integral():
+    mean, logvar = 0.7, -1.1
+    z = np.linspace(-12, 12, 200_001)
+    log_q = -0.5 * ((z - mean) ** 2 / np.exp(logvar) + logvar + np.log(2 * np.pi))
+    log_p = -0.5 * (z**2 + np.log(2 * np.pi))
+    integral = np.trapezoid(np.exp(log_q) * (log_q - log_p), z)
+    assert float(standard_normal_kl(jnp.float32(mean), jnp.float32(logvar))) == pytest.approx(integral, rel=1e-5)
+
+
+def test_likelihoods_are_densities_that_sum_over_pixels():
+    logits = jax.random.normal(jax.random.key(0), (2, 1, 2, 1))
+    total = 0.0
+    for pixels in itertools.product((0.0, 1.0), repeat=2):
+        images = jnp.tile(jnp.array(pixels).reshape(1, 1, 2, 1), (2, 1, 1, 1))
+        total += np.exp(-models.LIKELIHOODS["bernoulli"].nll(logits, images, {}))
+    np.testing.assert_allclose(total, 1.0, rtol=1e-5)
+
+    grid = jnp.linspace(-5, 6, 11_001).reshape(-1, 1, 1, 1)
+    density = np.exp(-models.LIKELIHOODS["gaussian"].nll(jnp.zeros_like(grid), grid, {"sigma": jnp.float32(0.3)}))
+    assert np.trapezoid(density, np.asarray(grid).ravel()) == pytest.approx(1.0, rel=1e-4)
+
+
+@pytest.mark.parametrize("likelihood", models.LIKELIHOODS)
+def test_doubling_the_image_doubles_the_reconstruction_and_doubling_the_batch_does_not(likelihood):
+    chosen = models.LIKELIHOODS[likelihood]
+    hypers = {n: jnp.float32(v) for n, v in chosen.hypers.items()}
+    logits = jax.random.normal(jax.random.key(0), (3, 4, 4, 1))
+    images = jax.random.uniform(jax.random.key(1), logits.shape)
+    once = chosen.nll(logits, images, hypers)
+
+    def twice(x, axis):
+        return jnp.concatenate([x, x], axis)
+
+    np.testing.assert_allclose(chosen.nll(twice(logits, 1), twice(images, 1), hypers), 2 * once, rtol=1e-5)
+    np.testing.assert_allclose(chosen.nll(twice(logits, 0), twice(images, 0), hypers).mean(), once.mean(), rtol=1e-5)
