@@ -1,0 +1,308 @@
+"""The command line: bad input at the door, a whole small sweep, kill and resume, opening what was kept."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from absl.testing import flagsaver
+from conftest import ROOT
+
+import jaxvae
+import run_sweep
+from jaxvae.train.workdir import read_table
+from jaxvae.types import InputError
+
+SIZE = 8
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A tiny grid of factors: a bright square at 4 x 4 places, bright or dim."""
+    factors = np.array([(b, y, x) for b in range(2) for y in range(4) for x in range(4)])
+    pictures = np.zeros((len(factors), SIZE, SIZE), np.uint8)
+    for picture, (bright, y, x) in zip(pictures, factors, strict=True):
+        picture[2 * y : 2 * y + 2, 2 * x : 2 * x + 2] = (120, 250)[bright]
+    path = tmp_path_factory.mktemp("data") / "squares.npz"
+    np.savez(path, images=pictures, factors=factors, factor_names=["bright", "y", "x"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def command(images):
+    return [
+        "--dataset=npz", f"--data_dir={images}", "--objective=beta_vae,factor_vae", "--architecture=mlp",
+        "--sweep=beta_vae:beta=1,4", "--sweep=seed=0:2", "--latent_dim=3", "--batch_size=8", "--critic_width=8",
+        "--critic_depth=2", "--lr=1e-3", "--steps=60", "--log_every=20", "--lanes=map",
+    ]  # fmt: skip
+
+
+def run_in_process(*arguments):
+    """Run the command line in this process; return its exit code."""
+    with flagsaver.flagsaver():
+        run_sweep.FLAGS.unparse_flags()
+        try:
+            run_sweep.main(run_sweep.parse(["run_sweep.py", *map(str, arguments)]))
+        except SystemExit as stop:
+            return stop.code
+        finally:
+            run_sweep.FLAGS.mark_as_parsed()
+    return 0
+
+
+def start(*arguments, **environment):
+    """Start the command line in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, ROOT / "run_sweep.py", *map(str, arguments)],
+        env=os.environ | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def parameters(workdir):
+    sweep = jaxvae.load_sweep(workdir)
+    return [sweep.wave(number)[2] for number in range(sweep.num_waves)]
+
+
+@pytest.fixture(scope="module")
+def finished(command, tmp_path_factory):
+    """A sweep that ran without a break."""
+    workdir = tmp_path_factory.mktemp("runs") / "whole"
+    assert run_in_process(*command, f"--workdir={workdir}") == 0
+    return workdir
+
+
+BAD = [
+    (["--stpes=3"], "Unknown command line flag 'stpes'. Did you mean: steps"),
+    (["surplus"], "'surplus' is not a flag"),
+    (["--objective=beta_va"], "did you mean 'beta_vae'"),
+    (["--objective="], "names nothing"),
+    (["--objective=beta_vae,beta_vae"], "twice"),
+    (["--objective=kl+capacity"], "exactly one term"),
+    (["--architecture=konv"], "did you mean 'conv'"),
+    (["--dataset=mini_sprite"], "did you mean 'mini_sprites'"),
+    (["--dataset=npz", "--data_dir=/nowhere/x.npz"], "/nowhere/x.npz"),
+    (["--likelihood=gausian"], "did you mean 'gaussian'"),
+    (["--metrics=migg"], "did you mean 'mig'"),
+    (["--dtype=float16"], "float32"),
+    (["--lanes=fast"], "auto"),
+    (["--sweep=beta=abc"], "'abc' is neither a number nor a range"),
+    (["--sweep=beta="], "the grid is empty"),
+    (["--sweep=seed=5:5"], "the grid is empty"),
+    (["--sweep=beta"], "expected NAME=VALUES"),
+    (["--sweep=betta=1,2"], "did you mean 'beta'"),
+    (["--sweep=gamma=1,2"], "unknown swept number"),
+    (["--sweep=factor_vae:gamma=1"], "factor_vae"),
+    (["--sweep=beta=1,1"], "given twice"),
+    (["--sweep=beta=1,nan"], "finite"),
+    (["--sweep=seed=0.5"], "whole numbers"),
+    (["--sweep=lr=0,1e-3"], "above 0"),
+    (["--steps=-5"], "--steps must be at least 1"),
+    (["--steps=many"], "steps"),
+    (["--batch_size=33"], "more than the 32 images"),
+    (["--latent_dim=0"], "--latent_dim must be at least 1"),
+    (["--lr=-1"], "--lr must be"),
+    (["--seed=-1"], "--seed must be"),
+    (["--flagfile=/nowhere.flags"], "/nowhere.flags"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), BAD, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_bad_input_gets_one_line_and_code_2_before_any_compile(arguments, words, images, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(jax, "jit", None)
+    defaults = ["--dataset=npz", f"--data_dir={images}", "--objective=beta_vae", "--batch_size=8", "--architecture=mlp"]
+    assert run_in_process(*defaults, f"--workdir={tmp_path / 'run'}", *arguments) == 2
+    printed = capsys.readouterr().err
+    assert words in printed and printed.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_shapes_no_architecture_takes_are_refused(tmp_path, capsys):
+    np.savez(tmp_path / "odd.npz", images=np.zeros((20, 9, 9), np.uint8))
+    arguments = ["--dataset=npz", f"--data_dir={tmp_path / 'odd.npz'}", "--architecture=conv", "--batch_size=8"]
+    assert run_in_process(*arguments, f"--workdir={tmp_path / 'run'}") == 2
+    assert "multiples of 4; got 9x9" in capsys.readouterr().err
+
+
+def test_folders_that_are_not_ours_are_left_alone(command, tmp_path, capsys):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for extra in ([], ["--overwrite"]):
+        assert run_in_process(*command, f"--workdir={tmp_path}", *extra) == 2
+        assert "holds files but no sweep" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+    assert run_in_process(*command, f"--workdir={tmp_path / 'thesis.txt'}") == 2
+    assert "cannot be written to" in capsys.readouterr().err
+    assert run_in_process(*command, f"--workdir={tmp_path / 'new'}", "--resume") == 2
+    assert "no sweep to continue" in capsys.readouterr().err
+
+
+def test_another_spec_is_refused_with_the_fields_that_differ(command, finished, capsys):
+    before = sorted((str(p), p.stat().st_mtime_ns) for p in finished.rglob("*") if p.is_file() and p.name != ".lock")
+    assert run_in_process(*command, f"--workdir={finished}", "--steps=80", "--sweep=beta_vae:beta=2") == 2
+    printed = capsys.readouterr().err
+    assert "steps: 60 there, 80 now" in printed and "beta=2" in printed and "--overwrite" in printed
+    assert run_in_process(*command, f"--workdir={finished}", "--noresume") == 2
+    after = sorted((str(p), p.stat().st_mtime_ns) for p in finished.rglob("*") if p.is_file() and p.name != ".lock")
+    assert before == after
+
+
+def test_a_finished_sweep_has_all_its_parts(finished):
+    rows = read_table(finished / "results.csv")
+    assert [row["lane"] for row in rows] == list(range(6))
+    assert [(row["objective"], row["beta"], row["seed"]) for row in rows] == [
+        ("beta_vae", 1, 0), ("beta_vae", 1, 1), ("beta_vae", 4, 0), ("beta_vae", 4, 1),
+        ("factor_vae", 1, 0), ("factor_vae", 1, 1),
+    ]  # fmt: skip
+    for row in rows:
+        assert row["status"] == "ok" and row["elbo"] == pytest.approx(-row["reconstruction"] - row["kl"])
+        assert all(0 <= row[name] <= 1 for name in ("beta_vae", "factor_vae", "mig"))
+    history = read_table(finished / "history.csv")
+    assert {(row["lane"], row["step"]) for row in history} == {(lane, s) for lane in range(6) for s in (20, 40, 60)}
+    assert all((row["tc"] is not None) == (row["lane"] >= 4) for row in history)
+    page = (finished / "report.html").read_text()
+    assert "<html" in page and 'src="http' not in page
+    assert list((finished / "figures").glob("*.png"))
+    assert json.loads((finished / "spec.json").read_text())["sweep"] == ["beta_vae:beta=1,4", "seed=0,1"]
+
+
+def test_kept_models_open_and_do_what_they_should(finished, images):
+    sweep = jaxvae.load_sweep(finished)
+    assert len(sweep.lanes) == len(sweep.results) == 6 and len(sweep.history["step"]) == 18
+    model = sweep.select(objective="beta_vae", beta=4.0, seed=1)
+    assert model.about["lane"] == 3 and model.about["mig"] == sweep.results[3]["mig"]
+    pictures = np.load(images)["images"][..., None]
+    mean, logvar = model.encode(pictures)
+    assert mean.shape == logvar.shape == (32, 3)
+    np.testing.assert_allclose(model.encode(pictures / 255.0)[0], mean, atol=1e-5)
+    decoded = model.decode(mean)
+    assert decoded.shape == (32, SIZE, SIZE, 1) and decoded.min() >= 0 and decoded.max() <= 1
+    np.testing.assert_array_equal(model.reconstruct(pictures), decoded)
+    walk = model.traverse(mean[0], [-1.0, float(mean[0, 1])])
+    assert walk.shape == (3, 2, SIZE, SIZE, 1)
+    np.testing.assert_allclose(walk[1, 1], decoded[0], atol=1e-5)
+
+    with pytest.raises(InputError, match="2 lanes have"):
+        sweep.select(objective="factor_vae")
+    with pytest.raises(InputError, match="no lanes have"):
+        sweep.select(beta=3.0)
+    with pytest.raises(InputError, match="no betta"):
+        sweep.select(betta=3.0)
+    with pytest.raises(InputError, match=r"takes images \[B, 8, 8, 1\]"):
+        model.encode(np.zeros((2, 4, 4, 1)))
+    with pytest.raises(InputError, match=r"takes codes \[B, 3\]"):
+        model.decode(np.zeros((2, 5)))
+
+
+def test_the_same_command_again_trains_nothing(command, finished, capsys):
+    before = [leaf.tobytes() for wave in parameters(finished) for leaf in jax.tree.leaves(wave)]
+    assert run_in_process(*command, f"--workdir={finished}") == 0
+    assert "ready in" not in capsys.readouterr().out
+    assert before == [leaf.tobytes() for wave in parameters(finished) for leaf in jax.tree.leaves(wave)]
+
+
+def test_waves_give_the_lanes_of_one_wave(command, finished, tmp_path):
+    assert run_in_process(*command, f"--workdir={tmp_path / 'waves'}", "--max_lanes=3") == 0
+    whole, cut = jaxvae.load_sweep(finished), jaxvae.load_sweep(tmp_path / "waves")
+    assert whole.num_waves == 2 and cut.num_waves == 3
+    for lane in range(6):
+        a, b = whole.model(lane).params, cut.model(lane).params
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5), a, b)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_stopped_anywhere_it_goes_on_to_the_same_parameters(command, tmp_path, how):
+    long = [*command, "--steps=4000", "--log_every=200"]
+    whole = start(*long, f"--workdir={tmp_path / 'whole'}")
+    cut = start(*long, f"--workdir={tmp_path / 'cut'}", "--save_seconds=0.01")
+    try:
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "cut").glob("checkpoints/*/*/[1-9]*/commit_success.txt")):
+            assert time.monotonic() < deadline and cut.poll() is None, cut.communicate()[0]
+            time.sleep(0.02)
+        cut.send_signal(how)
+        printed, _ = cut.communicate(timeout=120)
+        if how == signal.SIGKILL:
+            assert cut.returncode == -how
+        else:
+            assert cut.returncode == 128 + how and "the same command goes on from there" in printed
+        assert not (tmp_path / "cut" / "report.html").exists(), "it had finished before it was stopped"
+        cut = start(*long, f"--workdir={tmp_path / 'cut'}")
+        printed, _ = cut.communicate(timeout=300)
+        assert cut.returncode == 0 and "going on from step" in printed, printed
+        assert whole.wait(timeout=300) == 0
+    finally:
+        for process in (whole, cut):
+            process.kill()
+            process.communicate()
+    for a, b in zip(parameters(tmp_path / "whole"), parameters(tmp_path / "cut"), strict=True):
+        jax.tree.map(np.testing.assert_array_equal, a, b)
+    rows = [read_table(tmp_path / name / "history.csv") for name in ("whole", "cut")]
+    assert [(r["lane"], r["step"]) for r in rows[0]] == [(r["lane"], r["step"]) for r in rows[1]]
+
+
+def test_a_workdir_in_use_is_not_touched(command, finished):
+    import fcntl
+
+    with open(finished / ".lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = start(*command, f"--workdir={finished}")
+        printed, _ = process.communicate(timeout=60)
+    assert process.returncode == 2 and "in use by another process" in printed
+
+
+def largest_file(folder: pathlib.Path) -> pathlib.Path:
+    return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+def test_damaged_checkpoints_are_named(command, tmp_path, capsys):
+    assert run_in_process(*command, f"--workdir={tmp_path / 'run'}", "--objective=beta_vae") == 0
+    victim = largest_file(tmp_path / "run" / "checkpoints")
+    raw = victim.read_bytes()
+    for damaged in (raw[: len(raw) // 2], raw[:-200] + bytes(200), b""):
+        victim.write_bytes(damaged)
+        with pytest.raises(InputError, match="is damaged"):
+            jaxvae.load_sweep(tmp_path / "run").model(0)
+        capsys.readouterr()
+        assert run_in_process(*command, f"--workdir={tmp_path / 'run'}", "--objective=beta_vae") == 2
+        printed = capsys.readouterr().err
+        assert "is damaged" in printed and printed.count("\n") == 1
+
+
+def test_what_is_no_sweep_is_refused(tmp_path, finished):
+    with pytest.raises(InputError, match="does not hold a sweep"):
+        jaxvae.load_sweep(tmp_path)
+    (tmp_path / "spec.json").write_text("{")
+    with pytest.raises(InputError, match="not started"):
+        jaxvae.load_sweep(tmp_path)
+    (tmp_path / "run.json").write_text("{}")
+    with pytest.raises(InputError, match=r"spec\.json cannot be read"):
+        jaxvae.load_sweep(tmp_path)
+
+
+def test_a_sweep_opens_with_other_devices_and_without_its_data(finished):
+    code = (
+        "import jaxvae, jax, numpy as np\n"
+        f"sweep = jaxvae.load_sweep({str(finished)!r})\n"
+        "print(jax.device_count(), float(np.asarray(sweep.select(lane=5).decode(np.zeros((1, 3)))).sum()))"
+    )
+    environment = os.environ | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    printed = subprocess.check_output([sys.executable, "-c", code], env=environment, cwd=ROOT, text=True).split()
+    here = float(np.asarray(jaxvae.load_sweep(finished).model(5).decode(np.zeros((1, 3)))).sum())
+    assert printed[0] == "1" and float(printed[1]) == pytest.approx(here, rel=1e-5)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.flags")), ids=lambda p: p.name)
+def test_every_flag_file_reads(path):
+    with flagsaver.flagsaver():
+        run_sweep.FLAGS.unparse_flags()
+        run_sweep.parse(["run_sweep.py", f"--flagfile={path}"])
+        chosen = run_sweep.spec_from_flags()
+    assert path.read_text().startswith("#") and chosen.sweep
