@@ -43,8 +43,8 @@ def factor_vae_score(
         num_variance: 10,000 rows for the Var(z_d).
         threshold: latents with a standard deviation below 0.05 are not active.
 
-    Differs from: Kim & Mnih report the votes that the classifier was made from; this follows disentanglement_lib, with
-    votes of its own for evaluation.
+    Differs from: where the paper leaves room this follows disentanglement_lib: variances from a sample, latents pruned
+    by a threshold, separate votes for evaluation.
 
     References:
         Kim, Mnih, "Disentangling by Factorising", ICML 2018, section 4, https://arxiv.org/abs/1802.05983
