@@ -133,6 +133,9 @@ def main(_) -> None:
     except loop.Interrupted as stop:
         print(f"saved in {path}; the same command goes on from there")
         sys.exit(128 + stop.args[0])
+    except KeyboardInterrupt:
+        print("stopped; what was trained is saved, the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
 
 
 def run(sweep: spec.Spec, groups: list[spec.Group], train: data.Dataset, path: pathlib.Path, started: str) -> None:

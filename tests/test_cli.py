@@ -317,3 +317,28 @@ def test_every_flag_file_reads(path):
         run_sweep.parse(["run_sweep.py", f"--flagfile={path}"])
         chosen = run_sweep.spec_from_flags()
     assert path.read_text().startswith("#") and chosen.sweep
+
+
+def test_a_sweep_does_not_go_on_with_other_data(command, tmp_path, images, capsys):
+    own = tmp_path / "own.npz"
+    own.write_bytes(images.read_bytes())
+    mine = [*command, f"--data_dir={own}", f"--workdir={tmp_path / 'run'}", "--objective=beta_vae"]
+    assert run_in_process(*mine) == 0
+    with np.load(own) as held:
+        arrays = dict(held)
+    arrays["images"][:, 0, 0] = 77
+    np.savez(own, **arrays)
+    assert run_in_process(*mine) == 2
+    assert "is not the data that the sweep" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path / "lanes", create=True)
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints._manager, "save", full)
+    with pytest.raises(InputError, match=r"cannot write a checkpoint .*No space left"):
+        checkpoints.save(3, {"x": np.zeros(2)}, {})
+    checkpoints.close()

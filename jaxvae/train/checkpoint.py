@@ -5,9 +5,11 @@ arrays, so neither the devices nor the classes it was saved with are needed to o
 kept beside it, because Orbax reads flipped bits back without a word.
 """
 
+import contextlib
 import logging
 import pathlib
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -16,7 +18,6 @@ import orbax.checkpoint as ocp
 from flax import traverse_util
 
 from jaxvae.types import InputError
-
 
 # TensorStore's half-finished reads report a damaged file a second time, after we have.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -31,6 +32,11 @@ def _nested(tree: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     names = [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
     return traverse_util.unflatten_dict({name: leaf for name, (_, leaf) in zip(names, leaves, strict=True)}, sep="/")
+
+
+def _reason(error: Exception) -> str:
+    """Return class and first line of an error, not too long."""
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"[:200]
 
 
 def as_tree(nested: dict[str, Any], template: Any) -> Any:
@@ -68,14 +74,19 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, state: Any, counters: dict[str, Any]) -> None:
-        """Copy a state to the host and write it in the background; it may be donated afterwards."""
+        """Copy a state to the host and write it in the background; it may be donated afterwards.
+
+        Raises:
+            CheckpointError: this or the save before it cannot be written.
+        """
         # A copy, not a view: on CPU a view would share the buffer that the next step overwrites.
         host = jax.tree.map(lambda leaf: np.array(leaf, copy=True), _nested(state))
         checksums = {name: zlib.crc32(leaf) for name, leaf in traverse_util.flatten_dict(host, sep="/").items()}
         counters = counters | {"checksums": checksums}
-        self._manager.save(
-            step, args=ocp.args.Composite(state=ocp.args.PyTreeSave(host), counters=ocp.args.JsonSave(counters))
-        )
+        with self._writing():
+            self._manager.save(
+                step, args=ocp.args.Composite(state=ocp.args.PyTreeSave(host), counters=ocp.args.JsonSave(counters))
+            )
 
     def restore(self, step: int, only: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
         """Read the checkpoint of a step: (nested dictionary of NumPy arrays, counters).
@@ -105,15 +116,26 @@ class Checkpoints:
                     raise CheckpointError(f"{name} does not match its checksum")
             return restored["state"], restored["counters"]
         except Exception as error:  # Orbax and TensorStore raise a dozen kinds for damaged files
-            reason = str(error).strip().splitlines()
             raise CheckpointError(
-                f"checkpoint {path} is damaged ({type(error).__name__}: {reason[0][:160] if reason else ''}); "
+                f"checkpoint {path} is damaged ({_reason(error)}); "
                 "delete that directory to go on from the one before it, or start anew with --overwrite"
+            ) from error
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        # A save reports the failure of the one before it, which was written in the background.
+        try:
+            yield
+        except Exception as error:  # of Orbax, TensorStore, or the file system
+            raise CheckpointError(
+                f"cannot write a checkpoint to {self.directory} ({_reason(error)}); "
+                f"free space there, and the same command goes on from step {self.latest() or 0}"
             ) from error
 
     def wait(self) -> None:
         """Return when everything saved is on disk."""
-        self._manager.wait_until_finished()
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def close(self) -> None:
         """Finish writing and let go of the directory."""

@@ -5,6 +5,7 @@ import pathlib
 import signal
 import sys
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -99,20 +100,34 @@ def fit(spec: Spec, groups: list[Group], data: Dataset, path: pathlib.Path, say:
 
     Raises:
         Interrupted: a signal asked to stop; all is saved.
-        CheckpointError: a checkpoint that is there cannot be read.
+        CheckpointError: a checkpoint that is there cannot be read, or a new one not be written.
+        WorkdirError: the sweep was begun on other data.
     """
     # The cut into waves and the lane mode decide rounding and where things lie, so a resumed run keeps its own.
     if (path / "run.json").exists():
         run = workdir.read_json(path / "run.json")
         plan = waves(groups, run["max_lanes"])
+        if run["data"] != fingerprint(data):
+            raise workdir.WorkdirError(
+                f"{data} is not the data that the sweep in {path} has been trained on so far; "
+                "bring that back, or choose another --workdir"
+            )
     else:
         plan = waves(groups, spec.max_lanes)
-        run = {"max_lanes": spec.max_lanes, "modes": {}, "seconds": {}, "waves": [wave.to_json() for wave in plan]}
+        run = {"max_lanes": spec.max_lanes, "modes": {}, "seconds": {}, "data": fingerprint(data)}
+        run["waves"] = [wave.to_json() for wave in plan]
         workdir.write_json(path / "run.json", run)
     history = _open_history(plan, data, path)
     with StopSignals() as stop:
         for number, wave in enumerate(plan):
             _train_wave(spec, wave, f"wave {number + 1}/{len(plan)}", data, path, run, history, stop, say)
+
+
+def fingerprint(data: Dataset) -> dict[str, Any]:
+    """Return what tells data sets of one name apart: size, shape, and a checksum of some images and their factors."""
+    some = np.unique(np.linspace(0, len(data) - 1, 1000).astype(int))
+    rows = (np.ascontiguousarray(data.pixels[some]), np.ascontiguousarray(data.factors[some]))
+    return {"images": len(data), "shape": list(data.shape), "checksum": zlib.crc32(rows[1], zlib.crc32(rows[0]))}
 
 
 def _open_history(plan: list[Wave], data: Dataset, path: pathlib.Path) -> workdir.Table:
