@@ -75,6 +75,19 @@ def test_parameter_counts_are_the_published_ones(architecture, channels, encoder
     assert counts == {"encoder": encoder, "decoder": decoder}
 
 
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+def test_bfloat16_networks_stay_near_float32(architecture):
+    shape, key = (8, 8, 1), jax.random.key(0)
+    images = jax.random.uniform(key, (4, *shape))
+    logits = {}
+    for dtype in ("float32", "bfloat16"):
+        module = models.build(Program(architecture, "vae", shape, dtype=dtype))
+        out = jax.jit(module.apply)(jax.jit(module.init)(key, images, key), images, key)
+        assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(out))
+        logits[dtype] = out.logits
+    assert 0 < jnp.abs(logits["bfloat16"] - logits["float32"]).max() < 0.1
+
+
 @pytest.mark.parametrize("architecture", ["conv", "burgess"])
 @pytest.mark.parametrize("shape", [(30, 30, 1), (27, 28, 1), (2, 2, 1)])
 def test_shapes_that_cannot_be_halved_are_refused(architecture, shape):

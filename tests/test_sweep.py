@@ -53,8 +53,7 @@ def assert_equal(a, b):
 SWEPT = {"seed": [0, 1, 2], "beta": [1.0, 4.0, 2.0], "gamma": [0.0, 10.0, 5.0], "lr": [1e-3, 5e-4, 1e-3]}
 
 
-@pytest.mark.parametrize("mode", ["vmap", "map"])
-@pytest.mark.parametrize("devices", [1, 3, 4])
+@pytest.mark.parametrize(("mode", "devices"), [("vmap", 1), ("vmap", 4), ("map", 1), ("map", 3)])
 def test_every_lane_equals_a_solo_run(data, mode, devices):
     state, _ = train(lanes(**SWEPT), data, 20, mode=mode, devices=devices)
     for index in range(3):
@@ -124,16 +123,15 @@ def test_lanes_are_spread_over_all_devices(data):
 
 @pytest.mark.parametrize("objective", ["beta_vae", "factor_vae"])
 def test_training_lowers_the_loss(data, objective):
-    hypers = lanes(objective, seed=[0, 1], lr=[1e-2, 1e-2]) | {"beta": np.ones(2, np.float32)}
+    hypers = lanes(objective, seed=[0, 1], lr=[1e-2, 1e-2]) | {n: np.ones(2, np.float32) for n in ("beta", "gamma")}
     _, logs = train(hypers, data, 200, objective=objective, chunks=10)
     assert (logs[-1]["nll"] < 0.7 * logs[0]["nll"]).all()
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "conv"])
-def test_bfloat16_arithmetic_stays_near_float32_and_keeps_float32_parameters(data, architecture):
+def test_bfloat16_arithmetic_stays_near_float32_and_keeps_float32_parameters(data):
     losses = {}
     for dtype in ("float32", "bfloat16"):
-        chosen = Program(architecture, "beta_vae", SHAPE, latent_dim=3, batch_size=16, dtype=dtype)
+        chosen = Program("mlp", "beta_vae", SHAPE, latent_dim=3, batch_size=16, dtype=dtype)
         hypers = {n: jnp.float32(v) for n, v in step.hyper_defaults(chosen).items()} | {"seed": jnp.uint32(0)}
         state = step.init_state(chosen, hypers)
         state, logs = jax.jit(step.train_step, static_argnums=0)(chosen, data, hypers, state)

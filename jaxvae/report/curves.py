@@ -1,0 +1,96 @@
+"""Plots of the training history. Knows no scores."""
+
+import matplotlib.ticker
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from jaxvae.report import reading, style, wording
+from jaxvae.report.encoding import Encoding
+from jaxvae.types import Results
+
+FIRST = ("loss", "nll", "kl")
+
+
+@style.styled
+def plot_training_curves(results: Results) -> Figure | None:
+    """Training.
+
+    Loss terms on training batches against the step, one thin line for each lane. A dashed line that ends in a × is a
+    lane that diverged: it was frozen there while its siblings went on. Terms of one objective alone, a critic's
+    accuracy say, show its lanes alone.
+    """
+    names = [name for name in results.history if name not in ("lane", "step") and _is_worth_a_panel(results, name)]
+    names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    if not names:
+        return None
+    encoding = Encoding(results)
+    made, panels = style.panels(len(names), extra_width=1.0)
+    for axes, name in zip(panels, names, strict=True):
+        _panel(axes, encoding, name)
+    encoding.add_scale(made, panels)
+    handles = encoding.handles(lines=True)
+    if reading.unhealthy(results):
+        handles.append(Line2D([], [], color=style.FAINT, linestyle="--", marker="x", mec=style.ALARM, label="diverged"))
+    style.legend_above(made, handles)
+    return made
+
+
+def _is_worth_a_panel(results: Results, name: str) -> bool:
+    column = np.asarray(results.history[name])
+    return column.dtype.kind in "fiub" and len(column) > 0 and bool(np.isfinite(column.astype(float)).any())
+
+
+def _panel(axes: Axes, encoding: Encoding, name: str) -> None:
+    healthy = []
+    many = len(encoding.results.lanes) > 24
+    for lane in reading.ordered(encoding.results):
+        steps, found = _curve(encoding.results, lane, name)
+        if not len(steps):
+            continue
+        look = encoding.look(lane)
+        style_of = {"color": look.colour, "alpha": 0.75 if many else 0.9, "linewidth": 1.0 if many else 1.4}
+        if reading.is_ok(lane):
+            healthy.append(found)
+            axes.plot(steps, found, linestyle=look.dashes, marker="." if len(steps) == 1 else None, **style_of)
+        else:
+            axes.plot(steps, found, linestyle="--", **style_of)
+            axes.scatter(steps[-1:], found[-1:], marker="x", s=40, color=style.ALARM, zorder=4)
+    _limits(axes, healthy)
+    axes.set_title(wording.title(name), loc="left")
+    axes.set_xlabel("step")
+    axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+
+
+def _curve(results: Results, lane: reading.Lane, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a lane's finite values and their steps, up to where it was frozen."""
+    history = {column: np.asarray(results.history[column]) for column in ("lane", "step", name)}
+    found = history[name].astype(float)
+    rows = (history["lane"] == lane.get("lane")) & np.isfinite(found)
+    end = reading.stopped_at(lane)
+    if end is not None:
+        rows &= history["step"] <= end
+    order = np.argsort(history["step"][rows], kind="stable")
+    return history["step"][rows][order], found[rows][order]
+
+
+def _limits(axes: Axes, healthy: list[np.ndarray]) -> None:
+    """Scale a panel for its healthy lanes: the last gasp of a diverging one would flatten all others."""
+    if not healthy:
+        return
+    lowest, highest = min(map(np.min, healthy)), max(map(np.max, healthy))
+    settled = np.median([curve[-1] for curve in healthy])
+    # An untrained network's loss is tens of times its last one; a linear axis would spend itself on the first steps.
+    if lowest > 0 and highest > 10 * settled:
+        axes.set_yscale("log")
+        axes.set_ylim(lowest / 1.1, highest * 1.1)
+        # Less than two decades would show a single power of ten.
+        subs = (1, 2, 5) if highest / lowest < 300 else (1,)
+        axes.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=subs))
+        axes.yaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+        return
+    margin = 0.05 * (highest - lowest) or 0.05 * abs(highest) or 1.0
+    axes.set_ylim(lowest - margin, highest + margin)

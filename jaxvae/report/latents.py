@@ -1,0 +1,83 @@
+"""The map of how much each latent of each lane says. Knows no images, no scores."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from jaxvae.report import reading, style, wording
+from jaxvae.types import Results
+
+MAX_LABELS = 40
+ACTIVE = 0.01  # nats; what Burda et al. 2016 call an active unit, measured on the KL here
+
+
+@style.styled
+def plot_kl_map(results: Results) -> Figure | None:
+    """KL of each latent.
+
+    A row is a lane, a column a latent, the most informative at the left; the colour is its KL from the prior in nats,
+    averaged over the evaluation set. White is a latent that was switched off. The numbers at the right count the
+    latents above 0.01 nats. Read downwards: a stronger prior term switches latents off.
+    """
+    table = np.asarray(results.kl_per_latent, float)
+    if table.size == 0 or not np.isfinite(table).any():
+        return None
+    place = {id(lane): index for index, lane in enumerate(results.lanes)}
+    lanes = reading.ordered(results)
+    table = table[[place[id(lane)] for lane in lanes]]
+    table = -np.sort(-table, axis=1)  # NaN goes last
+
+    rows, columns = table.shape
+    made = style.figure(min(12.0, max(6.0, 3.6 + 0.42 * columns)), min(11.0, max(2.6, 1.3 + 0.3 * rows)))
+    axes = made.add_subplot()
+    healthy = table[[index for index, lane in enumerate(lanes) if reading.is_ok(lane)]]
+    top = np.nanmax(healthy if np.isfinite(healthy).any() else table)
+    image = axes.imshow(table, aspect="auto", cmap=style.heat(), vmin=0, vmax=max(top, ACTIVE), interpolation="nearest")
+    axes.grid(False)
+    axes.set_xlabel("latent, sorted by KL within each lane")
+    axes.set_ylabel("lane")
+    shown = style.thin(range(columns), 15)
+    axes.set_xticks(shown, [str(index + 1) for index in shown])
+    axes.tick_params(length=0)
+    for index in range(1, rows):
+        if reading.family(lanes[index]) != reading.family(lanes[index - 1]):
+            axes.axhline(index - 0.5, color="#222222", linewidth=1.2)
+
+    places, labels, counts, alarms = _labels(results, lanes, np.sum(table > ACTIVE, axis=1))
+    size = 11 if len(places) <= 24 else 9
+    axes.set_yticks(places, labels, fontsize=size)
+    for label, alarm in zip(axes.get_yticklabels(), alarms, strict=True):
+        label.set_color(style.ALARM if alarm else "#222222")
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(places, counts, fontsize=size)
+    right.tick_params(length=0)
+    right.spines["right"].set_visible(False)
+    right.set_ylabel("active latents")
+    bar = made.colorbar(image, ax=axes, shrink=min(1.0, 4.0 / made.get_figheight()), pad=0.03)
+    bar.set_label("KL (nats)")
+    bar.outline.set_visible(False)
+    bar.ax.grid(False)
+    return made
+
+
+def _labels(
+    results: Results, lanes: list[reading.Lane], active: np.ndarray
+) -> tuple[list[float], list[str], list[str], list[bool]]:
+    """Return where labels stand, the names of lanes, their active latents, and which names are in alarm.
+
+    More lanes than names can stand beside are named by blocks of equal setting.
+    """
+    if len(lanes) <= MAX_LABELS:
+        alarms = [not reading.is_ok(lane) for lane in lanes]
+        names = [wording.lane_label(results, lane) for lane in lanes]
+        names = [f"× {name}" if alarm else name for name, alarm in zip(names, alarms, strict=True)]
+        return list(range(len(lanes))), names, [str(number) for number in active], alarms
+    blocks = []
+    start = 0
+    for group in reading.groups(results):
+        end = start + len(group.lanes)
+        lost = sum(not reading.is_ok(lane) for lane in group.lanes)
+        name = wording.group_label(results, group) + (f" ({lost} ×)" if lost else "")
+        fewest, most = active[start:end].min(), active[start:end].max()
+        blocks.append(((start + end - 1) / 2, name, f"{fewest}–{most}" if fewest < most else str(most), lost > 0))
+        start = end
+    return tuple(map(list, zip(*(blocks[index] for index in style.thin(blocks, MAX_LABELS)), strict=True)))

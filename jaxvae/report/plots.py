@@ -1,0 +1,27 @@
+"""The list of plots. A new one is a function of Results in a file by theme, and a line here.
+
+A plot returns a Figure, a dict of them, or None when it does not apply. The first line of its docstring is its
+heading in the report and the rest its caption.
+"""
+
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+
+from jaxvae.report.against_hyper import plot_losses, plot_scores
+from jaxvae.report.curves import plot_training_curves
+from jaxvae.report.images import plot_reconstructions, plot_traversals
+from jaxvae.report.latents import plot_kl_map
+from jaxvae.report.trade_offs import plot_rate_distortion, plot_trade_off
+from jaxvae.types import Results
+
+PLOTS: dict[str, Callable[[Results], Figure | dict[str, Figure] | None]] = {
+    "scores": plot_scores,
+    "trade_off": plot_trade_off,
+    "losses": plot_losses,
+    "rate_distortion": plot_rate_distortion,
+    "kl_map": plot_kl_map,
+    "traversals": plot_traversals,
+    "reconstructions": plot_reconstructions,
+    "training_curves": plot_training_curves,
+}

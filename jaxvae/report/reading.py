@@ -1,0 +1,187 @@
+"""What a Results says: what was swept, which lanes belong together, which is best. Knows no matplotlib, no HTML.
+
+A *family* is an (objective, architecture) pair. The *main* hyper is the one drawn along an axis. A family *moves* when
+it takes more than one value of the main hyper; a FactorVAE with three gammas beside a beta grid does not.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from jaxvae.types import Results
+
+Lane = dict[str, Any]
+Family = tuple[str, str]
+
+LOSSES = ("reconstruction", "kl", "elbo")
+COUNTS = ("active_units",)
+RANKING = ("mig", "dci_disentanglement", "factor_vae", "sap")
+"""The score that ranks lanes: the first of these that was computed, else the first other one, else the ELBO."""
+
+SEED = "seed"
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Lanes that share a family and every hyper in `hypers`, and differ in the rest (usually the seed)."""
+
+    family: Family
+    hypers: dict[str, Any]
+    lanes: list[Lane]
+
+
+def number(lane: Lane, name: str) -> float:
+    """Return a column of a lane as a float; NaN for what is missing, empty, infinite or not a number."""
+    value = lane.get(name)
+    try:
+        value = float(value)
+    except (TypeError, ValueError):
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def is_ok(lane: Lane) -> bool:
+    """Tell whether a lane finished healthy; scores of the others are not averaged, ranked or drawn as results."""
+    return str(lane.get("status") or "ok") == "ok"
+
+
+def stopped_at(lane: Lane) -> int | None:
+    """Return the step at which a diverged lane was frozen, read from its status."""
+    found = re.search(r"step (\d+)", str(lane.get("status", "")))
+    return int(found.group(1)) if found and not is_ok(lane) else None
+
+
+def unhealthy(results: Results) -> list[Lane]:
+    """List the lanes whose status is not "ok"."""
+    return [lane for lane in results.lanes if not is_ok(lane)]
+
+
+def family(lane: Lane) -> Family:
+    """Return the (objective, architecture) of a lane."""
+    return str(lane.get("objective") or ""), str(lane.get("architecture") or "")
+
+
+def families(results: Results) -> list[Family]:
+    """List the families in their order of appearance."""
+    return list(dict.fromkeys(family(lane) for lane in results.lanes))
+
+
+def family_name(results: Results, which: Family) -> str:
+    """Name a family by what tells it from the others: its objective, its architecture or both."""
+    objectives, architectures = (set(column) for column in zip(*families(results), strict=True))
+    if len(architectures) == 1:
+        return which[0]
+    return which[1] if len(objectives) == 1 else " · ".join(which)
+
+
+def swept_hypers(results: Results) -> list[str]:
+    """List the swept hypers other than the seed, the main one first."""
+    names = [name for name in results.swept if name in results.hyper_names and name != SEED]
+    main = main_hyper(results)
+    return [main, *(name for name in names if name != main)] if main else names
+
+
+def values(lanes: Iterable[Lane], name: str) -> list[float]:
+    """List the distinct finite values of a hyper, ascending."""
+    found = {number(lane, name) for lane in lanes}
+    return sorted(value for value in found if not math.isnan(value))
+
+
+def main_hyper(results: Results) -> str | None:
+    """Choose the hyper to draw along an axis: beta when some family sweeps it, else the first other numeric one."""
+    names = [name for name in results.swept if name in results.hyper_names and name != SEED]
+    for name in sorted(names, key=lambda name: name != "beta"):
+        if any(len(values(lanes, name)) > 1 for lanes in _by_family(results).values()):
+            return name
+    return None
+
+
+def moving_families(results: Results) -> list[Family]:
+    """List the families that take more than one value of the main hyper."""
+    main = main_hyper(results)
+    return [which for which, lanes in _by_family(results).items() if main and len(values(lanes, main)) > 1]
+
+
+def groups(results: Results, ignore: tuple[str, ...] = ()) -> list[Group]:
+    """Gather lanes that agree on family and on every hyper their family sweeps, but for the seed and `ignore`."""
+    found: dict[Any, Group] = {}
+    for lane in ordered(results):
+        which = family(lane)
+        names = [name for name in family_sweeps(results, which) if name not in ignore]
+        key = (which, *(lane.get(name) for name in names))
+        group = found.setdefault(key, Group(which, {name: lane.get(name) for name in names}, []))
+        group.lanes.append(lane)
+    return list(found.values())
+
+
+def family_sweeps(results: Results, which: Family) -> list[str]:
+    """List the hypers, without the seed, that take more than one value inside one family."""
+    lanes = _by_family(results)[which]
+    return [name for name in swept_hypers(results) if len({lane.get(name) for lane in lanes}) > 1]
+
+
+def ordered(results: Results) -> list[Lane]:
+    """Sort lanes by family, then by the swept hypers, the main one first, then by seed."""
+    position = {which: index for index, which in enumerate(families(results))}
+    names = [*swept_hypers(results), SEED]
+
+    def key(lane: Lane) -> tuple[Any, ...]:
+        numbers = (number(lane, name) for name in names)
+        return position[family(lane)], *(-math.inf if math.isnan(value) else value for value in numbers)
+
+    return sorted(results.lanes, key=key)
+
+
+def scores(results: Results) -> list[str]:
+    """List the scores other than the losses that at least one healthy lane has."""
+    return [name for name in results.score_names if name not in LOSSES and _is_present(results, name)]
+
+
+def disentanglement_scores(results: Results) -> list[str]:
+    """List the scores that measure disentanglement: neither losses nor counts."""
+    return [name for name in scores(results) if name not in COUNTS]
+
+
+def losses(results: Results) -> list[str]:
+    """List the losses, reconstruction first, that at least one healthy lane has."""
+    return [name for name in LOSSES if name in results.score_names and _is_present(results, name)]
+
+
+def main_score(results: Results) -> str | None:
+    """Choose the score that ranks lanes (all of them are better when higher): see RANKING."""
+    present = disentanglement_scores(results)
+    candidates = [name for name in RANKING if name in present] + present
+    candidates += [name for name in losses(results) if name == "elbo"]
+    return candidates[0] if candidates else None
+
+
+def best_lane(results: Results) -> Lane | None:
+    """Return the healthy lane with the highest main score."""
+    name = main_score(results)
+    ranked = [lane for lane in results.lanes if name and is_ok(lane) and not math.isnan(number(lane, name))]
+    return max(ranked, key=lambda lane: number(lane, name)) if ranked else None
+
+
+def mean_and_spread(lanes: Iterable[Lane], name: str) -> tuple[float, float, int]:
+    """Return mean, standard deviation (n - 1 in the denominator; NaN for one lane) and count over healthy lanes."""
+    found = [number(lane, name) for lane in lanes if is_ok(lane)]
+    found = [value for value in found if not math.isnan(value)]
+    if not found:
+        return math.nan, math.nan, 0
+    mean = math.fsum(found) / len(found)
+    if len(found) == 1:
+        return mean, math.nan, 1
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in found) / (len(found) - 1)), len(found)
+
+
+def _by_family(results: Results) -> dict[Family, list[Lane]]:
+    found: dict[Family, list[Lane]] = {}
+    for lane in results.lanes:
+        found.setdefault(family(lane), []).append(lane)
+    return found
+
+
+def _is_present(results: Results, name: str) -> bool:
+    return any(is_ok(lane) and not math.isnan(number(lane, name)) for lane in results.lanes)

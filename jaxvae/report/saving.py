@@ -1,0 +1,56 @@
+"""Puts figures on disk, each whole or not at all. Knows no plot by name."""
+
+import logging
+import os
+import pathlib
+
+from matplotlib.figure import Figure
+
+from jaxvae.report import style
+from jaxvae.report.plots import PLOTS
+from jaxvae.types import Results
+
+
+def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
+    """Draw every plot that applies and write it to `directory` as PNG.
+
+    Returns:
+        {name: path} in the order of PLOTS; a plot that returns several figures gives PLOT_KEY for each.
+    """
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    saved = {}
+    for name, plot in PLOTS.items():
+        try:
+            drawn = plot(results)
+            parts = {"": drawn} if isinstance(drawn, Figure) else drawn or {}
+            for part, made in parts.items():
+                label = f"{name}_{part}" if part else name
+                saved[label] = save_figure(made, directory / f"{label}.png")
+        except Exception:
+            # Hours of training stand behind these results; one picture that fails must not cost the others.
+            logging.getLogger(__name__).exception("The plot %r failed and is left out of the report.", name)
+    return saved
+
+
+@style.styled
+def save_figure(made: Figure, path: pathlib.Path) -> pathlib.Path:
+    """Write one figure as PNG, atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        made.savefig(temporary, format="png", dpi=style.DPI, bbox_inches="tight", pad_inches=0.1)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_text(text: str, path: pathlib.Path) -> pathlib.Path:
+    """Write a text file, atomically."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,89 @@
+"""The sortable tables of the page, as HTML. Knows no figures."""
+
+from html import escape
+
+from jaxvae.report import reading, wording
+from jaxvae.types import Results
+
+Cell = tuple[str, str | float]
+"""What is shown, and what it is sorted by."""
+
+
+def lanes(results: Results) -> str:
+    """Return a table of every lane: its hypers, its status, its scores."""
+    rows = reading.ordered(results)
+    best = reading.best_lane(results) if len(rows) > 1 else None
+    columns: dict[str, list[Cell]] = {
+        "lane": [(str(lane.get("lane", "")), reading.number(lane, "lane")) for lane in rows]
+    }
+    for name in ("objective", "architecture"):
+        columns[name] = _words(str(lane.get(name) or "") for lane in rows)
+    # What was swept tells lanes apart and stands first; constants are in the spec below the table.
+    swept = [*reading.swept_hypers(results), *([reading.SEED] if reading.SEED in results.hyper_names else [])]
+    constant = [name for name in results.hyper_names if name not in swept and _tells(rows, name)]
+    for name in [*swept, *constant]:
+        columns[name] = [(wording.hyper(lane.get(name)), reading.number(lane, name)) for lane in rows]
+    columns["status"] = _words(str(lane.get("status") or "ok") for lane in rows)
+    for name in results.score_names:
+        measured = [reading.number(lane, name) for lane in rows]
+        places = wording.decimals(measured)
+        columns[name] = [(wording.fixed(value, places), value) for value in measured]
+    classes = ["best" if lane is best else "" if reading.is_ok(lane) else "lost" for lane in rows]
+    return _table(columns, classes)
+
+
+def settings(results: Results) -> str | None:
+    """Return a table of mean ± standard deviation of every setting; None when each lane is a setting of its own."""
+    rows = reading.groups(results)
+    if len(rows) == len(results.lanes):
+        return None
+    columns: dict[str, list[Cell]] = {}
+    for name in ("objective", "architecture"):
+        if len({lane.get(name) for lane in results.lanes}) > 1:
+            columns[name] = _words(str(group.lanes[0].get(name) or "") for group in rows)
+    for name in reading.swept_hypers(results):
+        columns[name] = [
+            (wording.hyper(group.lanes[0].get(name)), reading.number(group.lanes[0], name)) for group in rows
+        ]
+    healthy = [sum(map(reading.is_ok, group.lanes)) for group in rows]
+    columns["healthy lanes"] = [(f"{n} of {len(group.lanes)}", n) for n, group in zip(healthy, rows, strict=True)]
+    for name in [*reading.scores(results), *reading.losses(results)]:
+        measured = [reading.mean_and_spread(group.lanes, name) for group in rows]
+        places = wording.decimals([value for mean, deviation, _ in measured for value in (mean, deviation)])
+        columns[name] = [(wording.spread(mean, deviation, places), mean) for mean, deviation, _ in measured]
+    return _table(columns, [""] * len(rows))
+
+
+def css_class(*names: str) -> str:
+    """Return a class attribute, nothing when there is no name."""
+    found = " ".join(name for name in names if name)
+    return f' class="{found}"' if found else ""
+
+
+def _tells(rows: list[reading.Lane], name: str) -> bool:
+    """Tell whether a constant hyper is worth a column: some lanes have it and others do not."""
+    return len({lane.get(name) is None for lane in rows}) > 1
+
+
+def _words(found: object) -> list[Cell]:
+    return [(word, word) for word in found]
+
+
+def _table(columns: dict[str, list[Cell]], classes: list[str]) -> str:
+    is_text = {name: any(isinstance(sort, str) for _, sort in cells) for name, cells in columns.items()}
+    headings = "".join(
+        f'<th scope="col"{css_class("text" * is_text[name])}><button type="button">{escape(name)}</button></th>'
+        for name in columns
+    )
+    body = []
+    for row, kind in enumerate(classes):
+        cells = []
+        for name, found in columns.items():
+            shown, sort = found[row]
+            kinds = [*(["text"] if is_text[name] else []), *(["status"] if name == "status" else [])]
+            # NaN is unequal to itself; its empty key keeps it last whichever way the column is sorted.
+            key = "" if sort != sort else sort
+            cells.append(f'<td{css_class(*kinds)} data-value="{escape(str(key))}">{escape(shown)}</td>')
+        body.append(f"<tr{css_class(kind)}>{''.join(cells)}</tr>")
+    rows = "\n".join(body)
+    return f'<div class="scroll"><table><thead><tr>{headings}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'

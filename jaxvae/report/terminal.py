@@ -1,0 +1,120 @@
+"""The table a finished run prints. Knows no files, no colours."""
+
+import dataclasses
+import textwrap
+
+from jaxvae.report import reading, wording
+from jaxvae.types import Results
+
+WIDTH = 120
+MAX_LANES = 30  # more than a screen of lanes is read in results.csv, not in a terminal
+LONGEST_WORD = 9
+
+
+@dataclasses.dataclass
+class _Column:
+    heading: str  # words joined by "_", stacked above each other
+    cells: list[str]
+    align_right: bool = True
+
+    @property
+    def lines(self) -> list[str]:
+        return [
+            word if len(word) <= LONGEST_WORD else word[: LONGEST_WORD - 1] + "." for word in self.heading.split("_")
+        ]
+
+    @property
+    def width(self) -> int:
+        return max(map(len, [*self.lines, *self.cells]))
+
+
+def terminal_table(results: Results) -> str:
+    """Return the lanes as text at most 120 columns wide: a row for each setting, and one for each lane if they are few.
+
+    A row for a setting gives mean ± standard deviation over its healthy lanes. Scores that do not fit are named below
+    the table.
+    """
+    parts = []
+    settings = reading.groups(results)
+    repeated = len(settings) < len(results.lanes)
+    if len(results.lanes) <= MAX_LANES or not repeated:
+        parts.append(_lanes(results))
+    if repeated:
+        parts.append(_settings(results, settings))
+    return "\n\n".join(parts)
+
+
+def _lanes(results: Results) -> str:
+    lanes = reading.ordered(results)
+    first = [_Column("lane", [str(lane.get("lane", "")) for lane in lanes]), *_families(results, lanes)]
+    for name in [*reading.swept_hypers(results), *([reading.SEED] if reading.SEED in results.swept else [])]:
+        first.append(_Column(name, [wording.hyper(lane.get(name)) for lane in lanes]))
+    scores = []
+    for name in _by_weight(results):
+        column = [reading.number(lane, name) for lane in lanes]
+        places = wording.decimals(column)
+        scores.append(_Column(name, [wording.fixed(value, places) for value in column]))
+    status = _Column("status", [str(lane.get("status") or "ok") for lane in lanes], align_right=False)
+    return _draw(first, scores, [status])
+
+
+def _settings(results: Results, settings: list[reading.Group]) -> str:
+    first = _families(results, [group.lanes[0] for group in settings])
+    for name in reading.swept_hypers(results):
+        first.append(_Column(name, [wording.hyper(group.lanes[0].get(name)) for group in settings]))
+    scores = []
+    for name in _by_weight(results):
+        column = [reading.mean_and_spread(group.lanes, name) for group in settings]
+        places = wording.decimals([value for mean, deviation, _ in column for value in (mean, deviation)])
+        scores.append(_Column(name, [wording.spread(mean, deviation, places, "±") for mean, deviation, _ in column]))
+    healthy = [sum(map(reading.is_ok, group.lanes)) for group in settings]
+    lost = [len(group.lanes) - number for group, number in zip(settings, healthy, strict=True)]
+    words = [f"{ok} ok" + (f", {bad} diverged" if bad else "") for ok, bad in zip(healthy, lost, strict=True)]
+    return _draw(first, scores, [_Column("lanes", words, align_right=False)])
+
+
+def _families(results: Results, lanes: list[reading.Lane]) -> list[_Column]:
+    columns = []
+    for name in ("objective", "architecture"):
+        cells = [str(lane.get(name) or "") for lane in lanes]
+        if len({lane.get(name) for lane in results.lanes}) > 1:
+            # A composed objective can be long; its terms tell more at the front.
+            columns.append(_Column(name, [c if len(c) <= 28 else c[:27] + "…" for c in cells], align_right=False))
+    return columns
+
+
+def _by_weight(results: Results) -> list[str]:
+    """Order scores so that what does not fit is what one misses least; the ELBO is the sum of two others."""
+    first = [reading.main_score(results), "reconstruction", "kl"]
+    present = [*reading.scores(results), *reading.losses(results)]
+    return sorted(present, key=lambda name: first.index(name) if name in first else len(first))
+
+
+def _draw(first: list[_Column], scores: list[_Column], last: list[_Column]) -> str:
+    used = sum(column.width + 2 for column in [*first, *last])
+    fitting, left_out = [], []
+    for column in scores:
+        if used + column.width + 2 <= WIDTH:
+            used += column.width + 2
+            fitting.append(column)
+        else:
+            left_out.append(column.heading)
+    columns = [*first, *fitting, *last]
+    height = max(len(column.lines) for column in columns)
+    lines = []
+    for level in range(height):
+        padded = [([""] * (height - len(column.lines)) + column.lines)[level] for column in columns]
+        lines.append(_row(columns, padded))
+    lines += [_row(columns, [column.cells[row] for column in columns]) for row in range(len(columns[0].cells))]
+    lines.insert(height, "─" * max(map(len, lines)))
+    if left_out:
+        lines += textwrap.wrap(f"No room for {', '.join(left_out)}: see results.csv or the report.", WIDTH)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(columns: list[_Column], cells: list[str]) -> str:
+    padded = [
+        cell.rjust(column.width) if column.align_right else cell.ljust(column.width)
+        for column, cell in zip(columns, cells, strict=True)
+    ]
+    return "  ".join(padded)[:WIDTH]

@@ -1,0 +1,97 @@
+"""Scatter plots of one quantity of a lane against another: what a better code costs. Knows no training."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxvae.report import reading, style, wording
+from jaxvae.report.encoding import Encoding
+from jaxvae.types import Results
+
+RATE = "rate: KL (nats per image)"
+DISTORTION = "distortion: reconstruction (nats per image)"
+
+
+@style.styled
+def plot_rate_distortion(results: Results) -> Figure | None:
+    """Rate and distortion.
+
+    Each mark is a lane: how many nats its code spends on an image (KL, to the right) and how badly the image is
+    rebuilt (negative log likelihood, upwards). Along a grey diagonal their sum, the negative ELBO, is the same;
+    nearer to the lower left is better. A stronger prior term moves lanes up and to the left.
+    """
+    if not {"kl", "reconstruction"} <= set(reading.losses(results)):
+        return None
+    encoding = Encoding(results)
+    made = style.figure(7.6, 5.4)
+    axes = made.add_subplot()
+    _marks(axes, encoding, "kl", "reconstruction", size=80)
+    axes.set_xlabel(RATE)
+    axes.set_ylabel(DISTORTION)
+    axes.grid(False)
+    axes.margins(0.08)
+    _equal_elbo(axes)
+    _key(made, [axes], encoding)
+    return made
+
+
+@style.styled
+def plot_trade_off(results: Results) -> Figure | None:
+    """Disentanglement and reconstruction.
+
+    Each mark is a lane. Up is a more disentangled code, left is a better reconstruction: the upper left corner is
+    where one wants to be. A slope down to the left shows disentanglement bought with blurred images.
+    """
+    names = reading.disentanglement_scores(results)
+    if not names or "reconstruction" not in reading.losses(results):
+        return None
+    encoding = Encoding(results)
+    made, panels = style.panels(len(names), extra_width=1.0)
+    for axes, name in zip(panels, names, strict=True):
+        _marks(axes, encoding, "reconstruction", name, size=45)
+        axes.set_title(wording.title(name), loc="left")
+        axes.set_xlabel("reconstruction (nats)")
+        axes.margins(0.08)
+        axes.locator_params(axis="x", nbins=5)
+    _key(made, panels, encoding)
+    return made
+
+
+def _marks(axes: Axes, encoding: Encoding, across: str, up: str, *, size: float) -> None:
+    for lane in filter(reading.is_ok, reversed(reading.ordered(encoding.results))):
+        look = encoding.look(lane)
+        place = reading.number(lane, across), reading.number(lane, up)
+        axes.scatter(
+            *place, s=size, color=[look.colour], marker=look.marker, edgecolor="white", linewidth=0.6, zorder=3
+        )
+
+
+def _key(made: Figure, axes: list[Axes], encoding: Encoding) -> None:
+    encoding.add_scale(made, axes)
+    style.legend_above(made, encoding.handles())
+
+
+def _equal_elbo(axes: Axes) -> None:
+    """Draw diagonals of equal ELBO under the marks, each named where it leaves the panel."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    step = _round_step((right + top - left - bottom) / 6)
+    for total in np.arange(np.ceil((left + bottom) / step), (right + top) / step) * step:
+        # The line kl + nll = total enters at the top or on the left and leaves at the bottom or on the right.
+        start, end = max(left, total - top), min(right, total - bottom)
+        if (end - start) / (right - left) < 0.08:
+            continue
+        axes.plot([start, end], [total - start, total - end], color="#D5D5D5", linewidth=1, zorder=1)
+        text = f"ELBO {-total:g}".replace("-", "−")
+        if (end - start) / (right - left) > 0.3:
+            look = {"fontsize": 10, "color": style.FAINT, "va": "bottom", "zorder": 1}
+            slant = {"rotation": -45, "rotation_mode": "anchor", "transform_rotates_text": True}
+            inset = 0.02 * (right - left)
+            axes.text(start + inset, total - start - inset, text, **look, **slant)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+
+
+def _round_step(rough: float) -> float:
+    """Round up to 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** np.floor(np.log10(rough))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= rough))

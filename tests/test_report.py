@@ -1,0 +1,233 @@
+"""The report: every plot on easy and hard sweeps, the page is self-contained and escaped, the tables fit."""
+
+import html.parser
+import math
+import re
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from jaxvae.report import PLOTS, reading, save_figures, summary, terminal_table, wording, write_report
+from jaxvae.report.encoding import Encoding, is_geometric, positions
+from jaxvae.types import Results, Showcase
+
+SCORES = ("mig", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "sap", "active_units")
+LOSSES = ("reconstruction", "kl", "elbo")
+
+
+def sprites(rng, shape, amount):
+    """Draw soft ellipses of random place and size: enough of an image to see what a figure does with it."""
+    height, width, channels = shape
+    y, x = np.mgrid[:height, :width]
+    place = rng.uniform(0.25, 0.75, (amount, 2, 1, 1)) * np.array([height, width])[:, None, None]
+    radius = rng.uniform(0.1, 0.2, (amount, 2, 1, 1)) * np.array([height, width])[:, None, None]
+    far = ((y - place[:, 0]) / radius[:, 0]) ** 2 + ((x - place[:, 1]) / radius[:, 1]) ** 2
+    tint = rng.uniform(0.3, 1.0, (amount, 1, 1, channels)) if channels > 1 else 1.0
+    return (1 / (1 + np.exp(6 * (far[..., None] - 1))) * tint).astype(np.float32)
+
+
+def showcase(rng, title, lane, kl, shape):
+    """Put a lane on show: latent 0 moves a sprite across, latent 1 makes it larger, the others do nothing."""
+    width = shape[1]
+    originals = sprites(rng, shape, 8)
+    blurred = sum(np.roll(originals, (dy, dx), (1, 2)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)) / 9
+    values = np.linspace(-2, 2, 9)
+    one = originals[0]
+    traversals = np.broadcast_to(one, (len(kl), len(values), *shape)).copy()
+    for column, value in enumerate(values):
+        strength = kl / (kl.max() + 1e-9)
+        for latent in range(len(kl)):
+            shift = round(float(value * strength[latent] * width / 8))
+            traversals[latent, column] = np.roll(one, shift, axis=latent % 2)
+    return Showcase(title, lane, originals, np.clip(blurred, 0, 1), traversals, values, kl)
+
+
+def results_of(
+    lanes,
+    *,
+    hyper_names,
+    swept,
+    score_names=SCORES,
+    diverged=None,
+    latents=10,
+    shape=(32, 32, 1),
+    critics=(),
+    steps=40,
+    shows=3,
+):
+    """Fill rows of (objective, architecture, hypers) with numbers that move as they do in the literature.
+
+    Args:
+        diverged: {index of a lane: step}; its scores are NaN, or missing altogether for odd indices.
+    """
+    rng = np.random.default_rng(0)
+    diverged = diverged or {}
+    rows, kls = [], []
+    history = {
+        name: [] for name in ("lane", "step", "loss", "nll", "kl", *(("tc", "critic_accuracy") if critics else ()))
+    }
+    for index, lane in enumerate(lanes):
+        beta = lane.get("beta") or 1.0
+        pressure = math.log2(beta + 1) + (math.log10(lane["gamma"]) * 0.6 if lane.get("gamma") else 0)
+        kl = np.sort(np.maximum(0, rng.normal(4.5 - 0.9 * pressure - 0.45 * np.arange(latents), 0.3)))[::-1]
+        kl = rng.permutation(kl * np.minimum(1, 10 / latents) + 0.003)
+        nll = 25 + 9 * pressure + rng.normal(0, 1.5)
+        quality = np.clip(0.1 + 0.13 * pressure - 0.016 * pressure**2 + rng.normal(0, 0.04), 0, 1)
+        measured = {
+            name: np.clip(quality * factor + rng.normal(0, 0.02), 0, 1)
+            for name, factor in zip(SCORES, (1, 1.5, 1.3, 1.9, 2.1, 0.3, 0), strict=True)
+        }
+        measured["active_units"] = float((kl > 0.01).sum())
+        measured |= {"reconstruction": nll, "kl": kl.sum(), "elbo": -nll - kl.sum()}
+        measured = {name: float(measured[name]) for name in (*score_names, *LOSSES)}
+        row = {"lane": index, "objective": "beta_vae", "architecture": "conv", "status": "ok", **lane, **measured}
+        if index in diverged:
+            row["status"] = f"diverged at step {diverged[index]}"
+            for name in measured:
+                row[name] = None if index % 2 else math.nan
+        rows.append(
+            {name: row.get(name) for name in ("lane", "objective", "architecture", *hyper_names, "status", *measured)}
+        )
+        kls.append(kl)
+        for step in np.linspace(0, 20000, steps).astype(int):
+            fall = math.exp(-step / 1500)
+            noise = rng.normal(0, 0.8)
+            if index in diverged and step > diverged[index]:
+                noise = math.nan
+            now = {
+                "lane": index,
+                "step": step,
+                "nll": nll + 600 * fall + noise,
+                "kl": kl.sum() * (1 - fall) + 0.1 * noise,
+            }
+            now["loss"] = now["nll"] + beta * now["kl"]
+            if critics:
+                adversarial = row["objective"] in critics
+                now["tc"] = 2 * fall + 0.2 + 0.05 * noise if adversarial else math.nan
+                now["critic_accuracy"] = 0.5 + 0.4 * fall + 0.01 * noise if adversarial else math.nan
+            for name in history:
+                history[name].append(now[name])
+    titles = ("best", "median", "worst")[:shows]
+    healthy = [index for index in range(len(lanes)) if index not in diverged] or [0]
+    healthy.sort(key=lambda index: -(rows[index].get("mig") or rows[index]["elbo"] or 0))
+    shown = [healthy[0], healthy[len(healthy) // 2], healthy[-1]]
+    return Results(
+        spec={
+            "objective": "beta_vae",
+            "dataset": "sprites",
+            "steps": 20000,
+            "latent_dim": latents,
+            "sweep": list(swept),
+        },
+        environment={
+            "device": "NVIDIA H200",
+            "device_count": 1,
+            "jax": "0.10.2",
+            "flax": "0.12.8",
+            "jaxvae": "0.1.0",
+            "python": "3.11.7",
+            "started": "2025-01-01T12:00:00",
+            "wall_seconds": 754.3,
+            "images_per_second": 183245.7,
+            "seconds_per_lane": 62.8,
+            "command": "python run_sweep.py --sweep=beta=1,2,4,8",
+            "lanes_mode": "vmap",
+        },
+        lanes=rows,
+        hyper_names=tuple(hyper_names),
+        swept=tuple(swept),
+        score_names=(*score_names, *LOSSES),
+        omitted={} if score_names != ("active_units",) else {"mig": "the data set has no factors"},
+        history={name: np.asarray(column) for name, column in history.items()},
+        kl_per_latent=np.asarray(kls),
+        showcases=[showcase(rng, title, lane, kls[lane], shape) for title, lane in zip(titles, shown, strict=False)],
+    )
+
+
+def mixed():
+    lanes = [{"beta": float(b), "seed": s} for b in (1, 2, 4, 8) for s in (0, 1)]
+    lanes += [{"objective": "factor_vae", "beta": 1.0, "gamma": float(g), "seed": s} for g in (10, 40) for s in (0, 1)]
+    return results_of(
+        lanes,
+        hyper_names=("beta", "gamma", "lr", "seed"),
+        swept=("beta", "gamma", "seed"),
+        diverged={7: 9000},
+        critics=("factor_vae",),
+    )
+
+
+def large():
+    lanes = [{"beta": float(b), "seed": s} for b in (1, 2, 4, 6, 8, 16, 32, 64) for s in range(8)]
+    return results_of(lanes, hyper_names=("beta", "seed"), swept=("beta", "seed"), diverged={60: 300, 63: 12000})
+
+
+def families():
+    lanes = [
+        {"objective": objective, "architecture": architecture, "beta": float(beta), "gamma": gamma, "seed": seed}
+        for objective, gammas in (("beta_vae", [None]), ("free_bits+tc_critic", [5.0, 35.0]), ("vae", [None]))
+        for gamma in gammas
+        for architecture in ("conv", "mlp")
+        for beta in ((1, 4, 16) if objective != "vae" else (1,))
+        for seed in (0, 1)
+    ]
+    return results_of(lanes, hyper_names=("beta", "gamma", "seed"), swept=("beta", "gamma", "seed"))
+
+
+def one_lane():
+    return results_of([{"beta": 4.0, "seed": 0}], hyper_names=("beta", "seed"), swept=(), shows=1)
+
+
+def only_seeds():
+    lanes = [{"beta": 4.0, "seed": seed} for seed in range(5)]
+    return results_of(lanes, hyper_names=("beta", "seed"), swept=("seed",), diverged={3: 100}, shape=(28, 20, 3))
+
+
+def no_factors():
+    lanes = [{"beta": beta, "seed": 0} for beta in (0.0, 0.1, 1.0, 100.0)]
+    return results_of(
+        lanes, hyper_names=("beta", "seed"), swept=("beta",), score_names=("active_units",), shape=(64, 64, 3)
+    )
+
+
+def all_diverged():
+    lanes = [{"beta": beta, "seed": 0} for beta in (1.0, 4.0)]
+    made = results_of(lanes, hyper_names=("beta", "seed"), swept=("beta",), diverged={0: 0, 1: 200}, latents=2)
+    made.kl_per_latent = np.full_like(made.kl_per_latent, np.nan)
+    return made
+
+
+def bare():
+    lanes = [{"lr": lr, "seed": 0} for lr in (1e-4, 3e-4, 1e-3)]
+    made = results_of(lanes, hyper_names=("lr", "seed"), swept=("lr",), latents=50, shows=0)
+    made.history = {}
+    made.environment = {}
+    made.spec = {}
+    return made
+
+
+def two_latents():
+    lanes = [{"beta": 1.0, "capacity": c, "seed": s} for c in (0.0, 5.0, 25.0) for s in (0, 1)]
+    return results_of(lanes, hyper_names=("beta", "capacity", "seed"), swept=("capacity", "seed"), latents=2, steps=1)
+
+
+def fifty_latents():
+    lanes = [{"beta": b, "lr": lr, "seed": 0} for b in (1.0, 4.0) for lr in (1e-4, 2e-4, 3e-4, 4e-4, 5e-4)]
+    return results_of(lanes, hyper_names=("beta", "lr", "seed"), swept=("beta", "lr"), latents=50, shape=(28, 28, 1))
+
+
+SWEEPS = {
+    made.__name__: made
+    for made in (
+        mixed,
+        large,
+        families,
+        one_lane,
+        only_seeds,
+        no_factors,
+        all_diverged,
+        bare,
+        two_latents,
+        fifty_latents,
+    )
+}
