@@ -110,8 +110,8 @@ def _convolution(weights: dict[str, np.ndarray], name: str, axes: tuple[int, ...
 def burgess_params(weights: dict[str, np.ndarray]) -> dict[str, Any]:
     """Return the parameters of our `burgess` architecture from disentangling-vae's state dict.
 
-    PyTorch keeps convolutions as (out, in, kh, kw), transposed ones as (in, out, kh, kw), dense layers as (out, in), and
-    flattens channels first; the rows of its last encoder layer alternate between mean and log-variance.
+    PyTorch keeps convolutions as (out, in, kh, kw), transposed ones as (in, out, kh, kw), dense layers as (out, in),
+    and flattens channels first; the rows of its last encoder layer alternate between mean and log-variance.
     """
     large = "encoder.conv_64.weight" in weights  # 64x64 images have one more layer each way
     down = ["conv1", "conv2", "conv3", *["conv_64"] * large]

@@ -73,7 +73,8 @@ class TrainState:
 class RowGroups(NamedTuple):
     """The rows that share a value of a factor, side by side: "fix factor k" is then index arithmetic.
 
-    The V = sum(sizes) pairs (factor, value) are numbered factor by factor; group g is order[starts[g] : starts[g] + counts[g]].
+    The V = sum(sizes) pairs (factor, value) are numbered factor by factor; group g is
+    order[starts[g] : starts[g] + counts[g]].
     """
 
     order: jax.Array  # i32[K * N] row numbers, sorted by value within each factor

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jaxvae.report import PLOTS, reading, save_figures, summary, terminal_table, wording, write_report
-from jaxvae.report.encoding import Encoding, is_geometric, positions
+from jaxvae.report import PLOTS, save_figures, summary, terminal_table, write_report
 from jaxvae.types import Results, Showcase
 
 SCORES = ("mig", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "sap", "active_units")
@@ -114,7 +113,7 @@ def results_of(
     shown = [healthy[0], healthy[len(healthy) // 2], healthy[-1]]
     return Results(
         spec={
-            "objective": "beta_vae",
+            "objectives": ["beta_vae"],
             "dataset": "sprites",
             "steps": 20000,
             "latent_dim": latents,
@@ -231,3 +230,111 @@ SWEEPS = {
         fifty_latents,
     )
 }
+
+
+@pytest.fixture(params=SWEEPS)
+def results(request):
+    return SWEEPS[request.param]()
+
+
+def figures_of(drawn):
+    return [drawn] if isinstance(drawn, Figure) else list((drawn or {}).values())
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_every_plot_copes_and_labels_its_axes(name, results, tmp_path):
+    assert PLOTS[name].__doc__
+    for number, made in enumerate(figures_of(PLOTS[name](results))):
+        assert made.axes
+        for axes in made.axes:
+            shown = axes.get_visible() and axes.axison and (axes.lines or axes.collections or axes.images)
+            words = (axes.get_xlabel(), axes.get_ylabel(), axes.get_title(), axes.get_title(loc="left"))
+            assert not shown or any(words) or axes.get_xticklabels(), f"{name} has a panel without a word"
+        made.savefig(tmp_path / f"{number}.png", dpi=40)
+        assert (tmp_path / f"{number}.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("made", "missing"),
+    [
+        (mixed, set()),
+        (bare, {"training_curves", "traversals", "reconstructions"}),
+        (no_factors, {"trade_off"}),
+    ],
+)
+def test_plots_that_do_not_apply_are_left_out(made, missing):
+    drawn = {name for name, plot in PLOTS.items() if figures_of(plot(made()))}
+    assert not drawn & missing
+    assert missing or drawn == set(PLOTS)
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what a page would fetch, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.fetched, self.tags, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.fetched += [v for n, v in attributes if n in ("src", "href") and v and not v.startswith(("#", "data:"))]
+
+    def handle_data(self, data):
+        self.text += f" {data}"
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory):
+    """The figures of one sweep, put into the pages of all: drawing them is tested above."""
+    return save_figures(mixed(), tmp_path_factory.mktemp("figures"))
+
+
+def test_the_page_is_self_contained_and_complete(results, figures, tmp_path):
+    path = tmp_path / "report.html"
+    write_report(results, path, figures)
+    page = Page(path.read_text())
+    assert page.fetched == []
+    assert not re.search(r"@import|url\((?!data:)", path.read_text())
+    assert page.tags.count("img") == len(figures)
+    for lane in results.lanes:
+        assert re.search(rf"\b{lane['lane']}\b", page.text)
+        if lane["status"] != "ok":
+            assert lane["status"] in page.text
+    for metric, reason in results.omitted.items():
+        assert metric.lower() in page.text.lower() and reason in page.text
+
+
+def test_what_users_write_is_escaped(tmp_path):
+    results = one_lane()
+    results.spec = {**results.spec, "data_dir": "<script>alert(1)</script>"}
+    results.environment = {**results.environment, "command": "run --x='<img src=http://evil>'"}
+    results.omitted = {"mig": "<b>no factors</b>"}
+    write_report(results, tmp_path / "report.html", {})
+    text = (tmp_path / "report.html").read_text()
+    assert "<script>alert(1)" not in text and "<img src=http" not in text and "<b>no factors" not in text
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_the_terminal_table_fits_and_names_what_diverged(results):
+    lines = terminal_table(results).splitlines()
+    assert lines and max(map(len, lines)) <= 120
+    text = "\n".join(lines)
+    if len(results.lanes) <= 30:
+        for lane in results.lanes:
+            assert lane["status"] in text
+
+
+def test_the_summary_says_what_came_out():
+    text = " ".join(summary(mixed()))
+    best = max((lane for lane in mixed().lanes if lane["status"] == "ok"), key=lambda lane: lane["mig"])
+    assert f"lane {best['lane']}" in text
+    assert "diverged" in " ".join(summary(all_diverged()))
+
+
+def test_one_failing_plot_does_not_cost_the_others(monkeypatch, tmp_path):
+    monkeypatch.setitem(PLOTS, "scores", lambda results: 1 / 0)
+    saved = save_figures(mixed(), tmp_path)
+    assert "scores" not in saved and "kl_map" in saved
+    assert all(path.read_bytes()[:4] == b"\x89PNG" for path in saved.values())
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(path.name for path in saved.values())

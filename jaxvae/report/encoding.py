@@ -79,7 +79,7 @@ class Encoding:
         return f"{name} ({self.main}={wording.hyper(own[0])})" if own else name
 
     def handles(self, *, lines: bool = False) -> list[Line2D]:
-        """Return legend entries: families, or their variants where those have colours of their own; none for just one."""
+        """Return legend entries: families, or their variants where those have their own colours; none for just one."""
         entries = []
         for which in self.families:
             variants = self._variants[which]

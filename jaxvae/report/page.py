@@ -14,8 +14,8 @@ from typing import Any
 
 from jaxvae.report import tables, wording
 from jaxvae.report.plots import PLOTS
-from jaxvae.report.saving import write_text
 from jaxvae.report.summary import summary
+from jaxvae.train.workdir import write_text
 from jaxvae.types import Results
 
 TEMPLATE = pathlib.Path(__file__).with_name("page.html")
@@ -37,8 +37,8 @@ def write_report(
     sections = [_figure_sections(figures), _settings(results), _lanes(results), _omitted(results)]
     sections += [_spec(results), _environment(results)]
     found = [section for group in sections for section in group]
-    title = " ".join(str(results.spec[key]) for key in ("objective", "dataset") if results.spec.get(key))
-    title = f"jaxvae: {title}" if title else "jaxvae: sweep"
+    studied = ", ".join(results.spec.get("objectives", ())) or "a sweep"
+    title = f"{studied} on {results.spec['dataset']}" if results.spec.get("dataset") else studied
     links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in found)
     body = "\n".join(
         f'<section id="{name}">\n<h2>{escape(heading)}</h2>\n{content}\n</section>' for name, heading, content in found
@@ -48,7 +48,8 @@ def write_report(
     )
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_text(page, path)
+    write_text(path, page)
+    return path
 
 
 def _head(results: Results) -> str:

@@ -43,14 +43,3 @@ def save_figure(made: Figure, path: pathlib.Path) -> pathlib.Path:
     finally:
         temporary.unlink(missing_ok=True)
     return path
-
-
-def write_text(text: str, path: pathlib.Path) -> pathlib.Path:
-    """Write a text file, atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path

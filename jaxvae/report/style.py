@@ -98,9 +98,7 @@ def heat() -> Colormap:
     """Return the map for amounts from nothing to much: paper white to deep blue; what is missing is grey."""
     blues = matplotlib.colormaps["YlGnBu"](np.linspace(0.0, 1.0, 256))
     blues[0] = (1.0, 1.0, 1.0, 1.0)
-    ramp = LinearSegmentedColormap.from_list("paper_to_blue", blues)
-    ramp.set_bad("#DDDDDD")
-    return ramp
+    return LinearSegmentedColormap.from_list("paper_to_blue", blues).with_extremes(bad="#DDDDDD")
 
 
 def shade(colour: Any, index: int, total: int) -> tuple[float, ...]:
