@@ -75,7 +75,7 @@ def test_parameter_counts_are_the_published_ones(architecture, channels, encoder
     assert counts == {"encoder": encoder, "decoder": decoder}
 
 
-@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ["mlp", "burgess"])
 def test_bfloat16_networks_stay_near_float32(architecture):
     shape, key = (8, 8, 1), jax.random.key(0)
     images = jax.random.uniform(key, (4, *shape))
