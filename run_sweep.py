@@ -128,7 +128,7 @@ def main(_) -> None:
         path = pathlib.Path(FLAGS.workdir or f"runs/{'_'.join(sweep.objectives)}_{sweep.dataset}")
         with workdir.claim(path, sweep, resume=FLAGS.resume, overwrite=FLAGS.overwrite):
             run(sweep, groups, train, path, started)
-    except InputError as error:
+    except (InputError, OSError) as error:  # a full disk is an OSError
         refuse(error)
     except loop.Interrupted as stop:
         print(f"saved in {path}; the same command goes on from there")

@@ -36,7 +36,7 @@ def _nested(tree: Any) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     """Return class and first line of an error, not too long."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[:1]}"[:200]
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
 
 
 def as_tree(nested: dict[str, Any], template: Any) -> Any:
