@@ -1,5 +1,6 @@
 """Time: train every group of a sweep wave by wave, print, save, resume, stop when asked. Knows no architecture."""
 
+import contextlib
 import dataclasses
 import pathlib
 import signal
@@ -17,6 +18,7 @@ from jaxvae.data.grid import Dataset
 from jaxvae.train import sweep, workdir
 from jaxvae.train.checkpoint import Checkpoints, as_tree
 from jaxvae.train.spec import Group, Spec
+from jaxvae.types import Logs, TrainState
 
 CHUNK_SECONDS = 1.0
 """About how long the device works between two looks of the host: progress, saves, signals."""
@@ -159,84 +161,108 @@ def _train_wave(
     stop: StopSignals,
     say: Callable[[str], None],
 ) -> None:
-    checkpoints = Checkpoints(path / wave.directory, create=True)
-    try:
+    with contextlib.closing(Checkpoints(path / wave.directory, create=True)) as checkpoints:
         step = checkpoints.latest() or 0
         if step >= spec.steps:
             return
-        program, num_lanes = wave.group.program, len(wave.lanes)
-        title = f"{title} {wave.group.name}, {num_lanes} lane{'s' * (num_lanes > 1)}"
-        mesh = sweep.make_mesh(wave.size)
-        size = sweep.padded_size(wave.size, mesh)
-        data = sweep.put_everywhere(data, mesh)
-        hypers = sweep.put_lanes(sweep.pad_lanes(wave.hypers, size), mesh)
-
+        num_lanes = len(wave.lanes)
         begin = time.perf_counter()
-        mode = run["modes"].get(wave.group.name) or spec.lanes
-        if mode == "auto":
-            mode = sweep.fastest_mode(program, mesh, data, hypers)
-        run["modes"][wave.group.name] = mode
+        advance, state, seconds = _start(spec, wave, data, checkpoints, step, run)
         workdir.write_json(path / "run.json", run)
-        steps = sweep.compiled_steps(program, mesh, mode)
-        init = sweep.compiled_init(program, mesh)
-        if step:
-            saved, counters = checkpoints.restore(step)
-            template = jax.eval_shape(init, hypers)
-            state = sweep.put_lanes(sweep.pad_lanes(as_tree(saved, template), size), mesh)
-            seconds = counters["seconds"]
-        else:
-            state, seconds = init(hypers), 0.0
-        state, _ = jax.block_until_ready(steps(data, hypers, state, jnp.int32(0)))  # compile
-        ready = time.perf_counter() - begin
-        resumed = f", going on from step {step:,}" if step else ""
+        devices = state.step.sharding.device_set
         say(
-            f"{title}: {mode} on {mesh.size} {mesh.devices.flat[0].platform} device(s), ready in {ready:.1f} s{resumed}"
+            f"{title} {wave.group.name}, {num_lanes} lane{'s' * (num_lanes > 1)}: {run['modes'][wave.group.name]} on "
+            f"{len(devices)} {next(iter(devices)).platform} device{'s' * (len(devices) > 1)}, "
+            f"ready in {time.perf_counter() - begin:.1f} s{f', going on from step {step:,}' if step else ''}"
         )
 
-        progress = _Progress(title, spec.steps, num_lanes, say)
-        window = _Window(num_lanes)
-        begin, last_save, save_cost, chunk = time.perf_counter(), time.perf_counter(), 0.0, 1
+        progress, window = _Progress(spec.steps, num_lanes, say), _Window()
+        saver = _Saver(checkpoints, num_lanes, spec.save_seconds, seconds)
+        chunk = 1
         while step < spec.steps:
             num = min(chunk, spec.log_every - step % spec.log_every, spec.steps - step)
-            started = time.perf_counter()
-            state, sums = steps(data, hypers, state, jnp.int32(num))
-            sums = {name: np.asarray(values, np.float64)[:num_lanes] for name, values in sums.items()}
-            spent = time.perf_counter() - started
+            begin = time.perf_counter()
+            state, sums = advance(state, jnp.int32(num))
+            window.add({name: np.asarray(values, np.float64)[:num_lanes] for name, values in sums.items()})
+            spent = time.perf_counter() - begin
             step += num
-            chunk = max(1, min(int(num * CHUNK_SECONDS / spent) if spent > 0 else num, 10 * num))
-            window.add(sums)
+            chunk = max(1, min(int(num * CHUNK_SECONDS / spent), 10 * num))
             if step % spec.log_every == 0 or step == spec.steps:
-                means = window.close()
-                history.append(_rows(wave, step, means))
-                progress.means = means
-            status = np.asarray(state.status)[:num_lanes]
-            progress.show(step, num, spent, status)
-
-            now = time.perf_counter()
-            due = now - last_save > max(spec.save_seconds, 20 * save_cost)
-            if due or stop.received or step == spec.steps:
-                counters = {"step": step, "seconds": seconds + now - begin}
-                real = jax.tree.map(lambda leaf: leaf[:num_lanes], state) if size > num_lanes else state
-                checkpoints.save(step, real, counters)
-                last_save = time.perf_counter()
-                save_cost = last_save - now
+                progress.means = window.close()
+                history.append(_rows(wave, step, progress.means))
+            progress.show(step, num, spent, np.asarray(state.status)[:num_lanes])
+            if saver.due() or stop.received or step == spec.steps:
+                saver.save(step, state)
             if stop.received:
                 checkpoints.wait()
                 raise Interrupted(stop.received)
-        run["seconds"][wave.directory] = seconds + time.perf_counter() - begin
         checkpoints.wait()
+        run["seconds"][wave.directory] = saver.seconds()
         workdir.write_json(path / "run.json", run)
-        progress.finish(status)
-    finally:
-        checkpoints.close()
+        say(f"  trained in {clock(saver.seconds())}")
+
+
+def _start(
+    spec: Spec, wave: Wave, data: Dataset, checkpoints: Checkpoints, step: int, run: dict[str, Any]
+) -> tuple[Callable[[TrainState, jax.Array], tuple[TrainState, Logs]], TrainState, float]:
+    """Put a wave on the devices, compiled: (state, num_steps) -> (state, sums); its state; its seconds so far.
+
+    The lane mode is the run's where it has one, and is noted there where it is chosen now.
+    """
+    program = wave.group.program
+    mesh = sweep.make_mesh(wave.size)
+    size = sweep.padded_size(wave.size, mesh)
+    data = sweep.put_everywhere(data, mesh)
+    hypers = sweep.put_lanes(sweep.pad_lanes(wave.hypers, size), mesh)
+    mode = run["modes"].get(wave.group.name) or spec.lanes
+    if mode == "auto":
+        mode = sweep.fastest_mode(program, mesh, data, hypers)
+    run["modes"][wave.group.name] = mode
+
+    init, steps = sweep.compiled_init(program, mesh), sweep.compiled_steps(program, mesh, mode)
+    seconds = 0.0
+    if step:
+        saved, counters = checkpoints.restore(step)
+        state = sweep.put_lanes(sweep.pad_lanes(as_tree(saved, jax.eval_shape(init, hypers)), size), mesh)
+        seconds = counters["seconds"]
+    else:
+        state = init(hypers)
+
+    def advance(state, num_steps):
+        return steps(data, hypers, state, num_steps)
+
+    state, _ = jax.block_until_ready(advance(state, jnp.int32(0)))  # compiles
+    return advance, state, seconds
+
+
+class _Saver:
+    """Says when a checkpoint is due, so that saving takes at most a twentieth of the time, and writes it."""
+
+    def __init__(self, checkpoints: Checkpoints, num_lanes: int, interval: float, seconds: float):
+        self._checkpoints, self._num_lanes, self._interval = checkpoints, num_lanes, interval
+        self._before, self._begin, self._last, self._cost = seconds, time.perf_counter(), time.perf_counter(), 0.0
+
+    def seconds(self) -> float:
+        """Return how long the wave has been trained, this run and those before."""
+        return self._before + time.perf_counter() - self._begin
+
+    def due(self) -> bool:
+        return time.perf_counter() - self._last > max(self._interval, 20 * self._cost)
+
+    def save(self, step: int, state: TrainState) -> None:
+        begin = time.perf_counter()
+        if len(state.step) > self._num_lanes:  # lanes that only pad the devices are not kept
+            state = jax.tree.map(lambda leaf: leaf[: self._num_lanes], state)
+        self._checkpoints.save(step, state, {"step": step, "seconds": self.seconds()})
+        self._last = time.perf_counter()
+        self._cost = self._last - begin
 
 
 class _Window:
     """Means of the logs over the steps since the last log point, in float64 so that chunking does not show."""
 
-    def __init__(self, num_lanes: int):
+    def __init__(self):
         self._sums: dict[str, np.ndarray] = {}
-        self._num_lanes = num_lanes
 
     def add(self, sums: dict[str, np.ndarray]) -> None:
         self._sums = {name: self._sums.get(name, 0.0) + values for name, values in sums.items()}
@@ -259,12 +285,12 @@ def _rows(wave: Wave, step: int, means: dict[str, np.ndarray]) -> Iterator[dict[
 class _Progress:
     """One live line on a terminal, a line every ten seconds elsewhere."""
 
-    def __init__(self, title: str, steps: int, num_lanes: int, say: Callable[[str], None]):
-        self.title, self.steps, self.num_lanes, self.say = title, steps, num_lanes, say
+    def __init__(self, steps: int, num_lanes: int, say: Callable[[str], None]):
+        self.steps, self.num_lanes, self.say = steps, num_lanes, say
         self.means: dict[str, np.ndarray] = {}
         self._rate = 0.0  # lane-steps a second, smoothed
         self._live = sys.stdout.isatty()
-        self._begin = self._shown = time.perf_counter()
+        self._shown = time.perf_counter()
 
     def show(self, step: int, num: int, spent: float, status: np.ndarray) -> None:
         rate = num * self.num_lanes / max(spent, 1e-9)
@@ -284,9 +310,6 @@ class _Progress:
             sys.stdout.flush()
         else:
             self.say("  " + line)
-
-    def finish(self, status: np.ndarray) -> None:
-        self.say(f"  trained in {clock(time.perf_counter() - self._begin)}")
 
 
 def clock(seconds: float) -> str:
