@@ -332,6 +332,18 @@ def test_the_summary_says_what_came_out():
     assert "diverged" in " ".join(summary(all_diverged()))
 
 
+def test_a_value_at_which_all_lanes_diverged_has_its_place_on_the_axis():
+    results = mixed()
+    results.lanes = [lane for lane in results.lanes if lane["objective"] == "beta_vae"]
+    largest = max(lane["beta"] for lane in results.lanes)
+    for lane in results.lanes:
+        if lane["beta"] == largest:
+            lane |= {"status": "diverged at step 3"} | dict.fromkeys(results.score_names, math.nan)
+    for axes in PLOTS["scores"](results).axes:
+        if axes.get_xlabel() == "beta":
+            assert axes.get_xlim()[1] >= largest
+
+
 def test_one_failing_plot_does_not_cost_the_others(monkeypatch, tmp_path):
     monkeypatch.setitem(PLOTS, "scores", lambda results: 1 / 0)
     saved = save_figures(mixed(), tmp_path)

@@ -147,6 +147,8 @@ class _Swept:
             axes.plot(where, means[there], color=colour, marker=marker, markersize=7, markeredgecolor="white")
             for value, found in at.items():
                 _dots(axes, [value] * len(found), found, name, colour)
+            # A value at which every lane diverged has no result to make room for it on the axis.
+            axes.plot(self.values, [means[there][0] if there.any() else 0.5] * len(self.values), alpha=0.0)
         self._scale(axes)
 
     def _scale(self, axes: Axes) -> None:
