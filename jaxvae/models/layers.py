@@ -85,26 +85,18 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        return _affine(self, conv, x)
+        shape = (self.kernel, self.kernel, x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        x, kernel, bias = (a.astype(self.dtype) for a in (x, kernel, bias))
+        return self.operation(x, kernel) + bias
+
+    def operation(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return conv(x, kernel, self.stride)
 
 
-class ConvTranspose(nn.Module):
+class ConvTranspose(Conv):
     """A transposed convolution over NHWC images that multiplies height and width by `stride`."""
 
-    features: int
-    kernel: int
-    stride: int = 1
-    dtype: str = "float32"
-    kernel_init: Initializer = nn.initializers.glorot_uniform()
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return _affine(self, conv_transpose, x)
-
-
-def _affine(module: Conv | ConvTranspose, operation, x: jax.Array) -> jax.Array:
-    shape = (module.kernel, module.kernel, x.shape[-1], module.features)
-    kernel = module.param("kernel", module.kernel_init, shape)
-    bias = module.param("bias", nn.initializers.zeros, (module.features,))
-    x, kernel, bias = (a.astype(module.dtype) for a in (x, kernel, bias))
-    return operation(x, kernel, module.stride) + bias
+    def operation(self, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return conv_transpose(x, kernel, self.stride)

@@ -83,23 +83,15 @@ def run_steps(
 
 
 def log_names(program: Program, data: Dataset, hypers: Hypers) -> tuple[str, ...]:
-    """Return the names of what a step logs, in the order in which it logs them."""
+    """Return the names of what a step logs: those of every objective first, then the terms' own."""
 
     def logs(data, hypers):
-        return single.loss(*_start(program, data, hypers))[1][0]
+        state = single.init_state(program, hypers)
+        return single.loss(state.params, program, data, hypers, state)[1][0]
 
-    return tuple(_ordered(jax.eval_shape(logs, data, hypers)))
-
-
-def _start(program, data, hypers):
-    state = single.init_state(program, hypers)
-    return state.params, program, data, hypers, state
-
-
-def _ordered(logs: dict[str, Any]) -> list[str]:
-    """Put the names every objective logs first; tracing sorts dictionaries."""
-    first = ["loss", "nll", "kl"]
-    return first + sorted(set(logs) - set(first))
+    first = ("loss", "nll", "kl")
+    # What comes out of tracing has lost its order.
+    return (*first, *(name for name in jax.eval_shape(logs, data, hypers) if name not in first))
 
 
 @functools.cache
