@@ -94,15 +94,21 @@ def spec_from_flags() -> spec.Spec:
     )
 
 
+def processor() -> str:
+    """Return the name of the CPU, where the system tells it."""
+    facts = pathlib.Path("/proc/cpuinfo")
+    lines = facts.read_text().splitlines() if facts.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{len(names)} x {names[0]}" if names else f"CPU {platform.processor() or platform.machine()}"
+
+
 def environment(path: pathlib.Path, num_lanes: int, batch_size: int, steps: int, started: str) -> dict:
     """Return what the report says of machine, versions and cost; training time is summed over resumed runs."""
     run = workdir.read_json(path / "run.json")
     seconds = sum(run["seconds"].values())
     device = jax.devices()[0]
     return {
-        "device": device.device_kind
-        if device.platform != "cpu"
-        else f"cpu ({platform.processor() or platform.machine()})",
+        "device": processor() if device.platform == "cpu" else device.device_kind,
         "device_count": jax.device_count(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")},

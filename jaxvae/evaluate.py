@@ -170,9 +170,9 @@ def showcases(
         return []
     places = dict(zip(("worst", "median", "best"), (len(ranked) - 1, len(ranked) // 2, 0), strict=True))
     chosen = {place: title for title, place in places.items()}  # fewer than three lanes: the better title stays
-    # Evenly through the set, offset so that a grid of factors is not cut along one of them.
-    indices = (np.arange(SHOWN_IMAGES) + 0.5) / SHOWN_IMAGES * len(data) + np.arange(SHOWN_IMAGES) * 7
-    images = np.asarray(data.batch(jnp.asarray(indices.astype(int) % len(data))))
+    # Golden-ratio steps: evenly through the set, and in step with no factor of a grid.
+    indices = (np.arange(1, SHOWN_IMAGES + 1) * 0.6180339887 % 1.0 * len(data)).astype(int)
+    images = np.asarray(data.batch(jnp.asarray(indices)))
     shown = []
     for place, title in sorted(chosen.items()):
         lane = ranked[place]["lane"]

@@ -39,7 +39,7 @@ def write_report(
     found = [section for group in sections for section in group]
     studied = ", ".join(results.spec.get("objectives", ())) or "a sweep"
     title = f"{studied} on {results.spec['dataset']}" if results.spec.get("dataset") else studied
-    links = "".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in found)
+    links = " ".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in found)
     body = "\n".join(
         f'<section id="{name}">\n<h2>{escape(heading)}</h2>\n{content}\n</section>' for name, heading, content in found
     )
