@@ -15,7 +15,7 @@ from jaxvae.train.keys import Stream, key_for
 from jaxvae.train.sweep import make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.types import Factors, Program, Results, Showcase, look_up
 
-BATCH = 256
+BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache
 LOSSES = ("reconstruction", "kl", "elbo")
 SHOWN_IMAGES = 8
 TRAVERSAL_VALUES = np.linspace(-2.0, 2.0, 9)
