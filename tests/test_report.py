@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from jaxvae.report import PLOTS, save_figures, summary, terminal_table, write_report
+from jaxvae.report import PLOTS, reading, save_figures, summary, terminal_table, write_report
 from jaxvae.types import Results, Showcase
 
 SCORES = ("mig", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "sap", "active_units")
@@ -232,7 +232,7 @@ SWEEPS = {
 }
 
 
-@pytest.fixture(params=SWEEPS)
+@pytest.fixture(scope="module", params=SWEEPS)
 def results(request):
     return SWEEPS[request.param]()
 
@@ -346,7 +346,44 @@ def test_a_value_at_which_all_lanes_diverged_has_its_place_on_the_axis():
 
 def test_one_failing_plot_does_not_cost_the_others(monkeypatch, tmp_path):
     monkeypatch.setitem(PLOTS, "scores", lambda results: 1 / 0)
+    for name in set(PLOTS) - {"scores", "kl_map"}:
+        monkeypatch.delitem(PLOTS, name)
     saved = save_figures(mixed(), tmp_path)
     assert "scores" not in saved and "kl_map" in saved
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in saved.values())
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(path.name for path in saved.values())
+
+
+def test_a_family_that_does_not_sweep_the_main_hyper_stands_beside_its_axis():
+    results = mixed()
+    assert reading.main_hyper(results) == "beta"
+    assert reading.moving_families(results) == [("beta_vae", "conv")]
+    under = [axes.get_xlabel() for axes in PLOTS["losses"](results).axes]
+    assert under == ["beta", "gamma"] * 3
+    swept = PLOTS["losses"](results).axes[0]
+    assert swept.get_xscale() == "log" and list(swept.get_xticks()) == [1.0, 2.0, 4.0, 8.0]
+
+
+def test_the_main_hyper_is_beta_when_it_is_swept_else_another_but_never_the_seed():
+    assert reading.main_hyper(two_latents()) == "capacity"
+    assert reading.main_hyper(fifty_latents()) == "beta"
+    assert reading.main_hyper(only_seeds()) is None
+
+
+def test_what_diverged_is_neither_averaged_nor_ranked():
+    results = mixed()
+    worst = results.lanes[7] | dict.fromkeys(results.score_names, 100.0)
+    results.lanes[7] = worst
+    assert reading.best_lane(results)["lane"] != 7
+    assert reading.mean_and_spread([worst], "mig")[2] == 0
+    (group,) = (group for group in reading.groups(results) if worst in group.lanes)
+    assert len(group.lanes) == 2 and reading.mean_and_spread(group.lanes, "mig")[0] == results.lanes[6]["mig"]
+
+
+def test_one_lane_is_not_drawn_as_a_lonely_dot():
+    assert all(PLOTS[name](one_lane()) is None for name in ("scores", "losses", "rate_distortion", "trade_off"))
+
+
+def test_a_wide_map_leaves_out_latents_that_are_off_in_every_lane():
+    axes = PLOTS["kl_map"](fifty_latents()).axes[0]
+    assert axes.images[0].get_array().shape == (10, 16) and "34 more are off" in axes.get_xlabel()

@@ -58,6 +58,7 @@ def _draw(results: Results, names: list[str], *, unit: str = "") -> Figure | Non
             shared = shared or axes
             strip.draw(axes, name)
             # Room at the foot, so that no × of a diverged lane sits on a result.
+            axes.locator_params(axis="y", nbins=6, integer=name in reading.COUNTS)
             axes.margins(y=0.12 if reading.unhealthy(results) else 0.06)
             if position:
                 axes.tick_params(axis="y", left=False, labelleft=False)
@@ -87,7 +88,7 @@ class _Layout:
         if alone:
             self.strips.append(_Slots(self.encoding, alone))
         self.ratios = [strip.width for strip in self.strips]
-        self.width = sum(self.ratios) + 0.6
+        self.width = max(2.5, sum(self.ratios) + 0.6)  # the longest titles need that much
         self.label_height = max(strip.label_height for strip in self.strips)
 
     def handles(self) -> list[Line2D]:
@@ -132,7 +133,7 @@ class _Swept:
         self.main = encoding.main
         self.values = encoding.values
         self.series = series
-        self.width = style.PANEL[0] - 0.6
+        self.width = 2.5
         self.label_height = 0.0
 
     def draw(self, axes: Axes, name: str) -> None:
@@ -172,10 +173,10 @@ class _Slots:
     def __init__(self, encoding: Encoding, groups: list[reading.Group]):
         self.encoding = encoding
         self.groups = groups
-        self.width = 0.35 + 0.42 * len(groups)
+        self.width = 0.3 + 0.36 * len(groups)
         self.one_family = len({group.family for group in groups}) == 1 and len(groups) > 1
         self.longest = max(map(len, self._labels()))
-        self.label_height = 0.06 * self.longest if self.longest > MAX_LEVEL else 0.0
+        self.label_height = 0.045 * self.longest if self.longest > MAX_LEVEL else 0.0
 
     def draw(self, axes: Axes, name: str) -> None:
         for slot, group in enumerate(self.groups):
@@ -187,13 +188,19 @@ class _Slots:
                 axes.errorbar(
                     slot, mean, bar, color=colour, marker=marker, markersize=8, markeredgecolor="white", elinewidth=2
                 )
-            _dots(axes, [slot] * len(group.lanes), group.lanes, name, colour)
+            # Beside the bar, which would hide them.
+            _dots(axes, [slot - 0.22] * len(group.lanes), group.lanes, name, colour)
         axes.set_xlim(-0.7, len(self.groups) - 0.3)
         axes.grid(False, axis="x")
         axes.set_xticks(range(len(self.groups)), self._labels())
         if self.longest > MAX_LEVEL and len(self.groups) > 1:
             style.slant_labels(axes)
-        axes.set_xlabel(", ".join(self.groups[0].hypers) if self.one_family else " ")
+        axes.set_xlabel(self._name())
+
+    def _name(self) -> str:
+        if self.one_family:
+            return ", ".join(self.groups[0].hypers)
+        return reading.family_kind(self.encoding.results)
 
     def _labels(self) -> list[str]:
         if self.one_family:

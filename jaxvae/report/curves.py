@@ -61,7 +61,17 @@ def _panel(axes: Axes, encoding: Encoding, name: str) -> None:
     axes.set_title(wording.title(name), loc="left")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
-    axes.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=""))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(_short_step))
+    if np.ptp(axes.dataLim.intervalx) == 0:
+        middle = axes.dataLim.intervalx[0]
+        axes.set_xlim(middle - 1, middle + 1)
+
+
+def _short_step(step: float, _: int | None = None) -> str:
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if abs(step) >= size:
+            return f"{step / size:g}{unit}"
+    return f"{step:g}"
 
 
 def _curve(results: Results, lane: reading.Lane, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +93,7 @@ def _limits(axes: Axes, healthy: list[np.ndarray]) -> None:
     lowest, highest = min(map(np.min, healthy)), max(map(np.max, healthy))
     settled = np.median([curve[-1] for curve in healthy])
     # An untrained network's loss is tens of times its last one; a linear axis would spend itself on the first steps.
-    if lowest > 0 and highest > 10 * settled:
+    if lowest > 0 and highest > 5 * settled:
         axes.set_yscale("log")
         axes.set_ylim(lowest / 1.1, highest * 1.1)
         # Less than two decades would show a single power of ten.

@@ -89,7 +89,9 @@ class Encoding:
                 entries.append((which, self.hue(which), self.family_label(which)))
             else:
                 for group in variants:
-                    label = ", ".join(part for part in (self.family_label(which), wording.hypers(group.hypers)) if part)
+                    own = {self.main: group.lanes[0].get(self.main)} if self.main else {}
+                    told = wording.hypers(own | group.hypers)
+                    label = ", ".join(part for part in (reading.family_name(self.results, which), told) if part)
                     entries.append((which, self.look(group.lanes[0]).colour, label))
         made = []
         for which, colour, label in entries if len(entries) > 1 else []:

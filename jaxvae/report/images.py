@@ -6,10 +6,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxvae.report import reading, style, wording
+from jaxvae.report import latents, reading, style, wording
 from jaxvae.types import Results, Showcase
 
-MAX_ROWS = 20  # of latents in one traversal; the rest say next to nothing
+MIN_ROWS, MAX_ROWS = 10, 20  # of latents in one traversal; the rest say next to nothing
 MAX_COLUMNS = 12
 GAP = 0.08  # of an image's width, between tiles
 
@@ -25,7 +25,7 @@ def plot_reconstructions(results: Results) -> Figure | None:
         return None
     columns = min(MAX_COLUMNS, max(len(showcase.originals) for showcase in shown))
     height, width = np.shape(shown[0].originals)[1:3]
-    tile = min(0.95, 10.0 / columns)
+    tile = min(0.85, 10.0 / columns)
     made = style.figure(1.7 + tile * columns, sum(0.75 + 2 * tile * height / width for _ in shown))
     for row, showcase in enumerate(shown):
         axes = made.add_subplot(len(shown), 1, row + 1)
@@ -59,16 +59,19 @@ def plot_traversals(results: Results) -> dict[str, Figure] | None:
 
 
 def _traversal(results: Results, showcase: Showcase) -> Figure:
-    order = np.argsort(-np.nan_to_num(showcase.kl), kind="stable")[:MAX_ROWS]
+    kl = np.nan_to_num(showcase.kl)
+    # Two rows without KL show what "off" looks like; thirty would only push the page down.
+    num_rows = min(MAX_ROWS, max(MIN_ROWS, int(np.sum(kl > latents.ACTIVE)) + 2))
+    order = np.argsort(-kl, kind="stable")[:num_rows]
     grid = np.asarray(showcase.traversals)[order]
     rows, columns, height, width = grid.shape[:4]
-    tile = min(0.8, 9.0 / columns)
+    tile = min(0.65, 9.0 / columns)
     made = style.figure(2.6 + tile * columns, 1.2 + rows * tile * height / width)
     axes = made.add_subplot()
     across, down = _tiles(axes, grid)
     shown = style.thin(across, 9)
     values = np.asarray(showcase.traversal_values, float)
-    axes.set_xticks([across[i] for i in shown], [f"{values[i]:+.1f}".replace("-", "−") for i in shown])
+    axes.set_xticks([across[i] for i in shown], [wording.fixed(values[i], 1) for i in shown])
     axes.set_yticks(down, [f"z{latent}   {wording.fixed(float(showcase.kl[latent]), 2)}" for latent in order])
     axes.set_xlabel("value of the latent (standard deviations of the prior)")
     rest = len(showcase.traversals) - rows

@@ -7,6 +7,7 @@ from jaxvae.report import reading, style, wording
 from jaxvae.types import Results
 
 MAX_LABELS = 40
+MAX_COLUMNS = 16  # of latents, unless more are active
 ACTIVE = 0.01  # nats; what Burda et al. 2016 call an active unit, measured on the KL here
 
 
@@ -26,23 +27,28 @@ def plot_kl_map(results: Results) -> Figure | None:
     table = table[[place[id(lane)] for lane in lanes]]
     table = -np.sort(-table, axis=1)  # NaN goes last
 
+    num_off = _num_off(table)
+    table = table[:, : table.shape[1] - num_off]
+
     rows, columns = table.shape
-    made = style.figure(min(12.0, max(6.0, 3.6 + 0.42 * columns)), min(11.0, max(2.6, 1.3 + 0.3 * rows)))
+    made = style.figure(min(12.0, max(6.0, 3.6 + 0.42 * columns)), min(9.5, max(2.6, 1.3 + 0.3 * rows)))
     axes = made.add_subplot()
     healthy = table[[index for index, lane in enumerate(lanes) if reading.is_ok(lane)]]
     top = np.nanmax(healthy if np.isfinite(healthy).any() else table)
     image = axes.imshow(table, aspect="auto", cmap=style.heat(), vmin=0, vmax=max(top, ACTIVE), interpolation="nearest")
     axes.grid(False)
-    axes.set_xlabel("latent, sorted by KL within each lane")
+    more = f"; {num_off} more are off in every lane" if num_off else ""
+    axes.set_xlabel(f"latent, sorted by KL within each lane{more}")
     axes.set_ylabel("lane")
     shown = style.thin(range(columns), 15)
     axes.set_xticks(shown, [str(index + 1) for index in shown])
     axes.tick_params(length=0)
+    axes.spines[:].set(visible=True, color="#CCCCCC")  # a frame, or white cells would look like no cells
     for index in range(1, rows):
         if reading.family(lanes[index]) != reading.family(lanes[index - 1]):
             axes.axhline(index - 0.5, color="#222222", linewidth=1.2)
 
-    places, labels, counts, alarms = _labels(results, lanes, np.sum(table > ACTIVE, axis=1))
+    places, labels, counts, alarms = _labels(results, lanes, _active(table))
     size = 11 if len(places) <= 24 else 9
     axes.set_yticks(places, labels, fontsize=size)
     for label, alarm in zip(axes.get_yticklabels(), alarms, strict=True):
@@ -60,7 +66,7 @@ def plot_kl_map(results: Results) -> Figure | None:
 
 
 def _labels(
-    results: Results, lanes: list[reading.Lane], active: np.ndarray
+    results: Results, lanes: list[reading.Lane], active: list[int | None]
 ) -> tuple[list[float], list[str], list[str], list[bool]]:
     """Return where labels stand, the names of lanes, their active latents, and which names are in alarm.
 
@@ -70,14 +76,31 @@ def _labels(
         alarms = [not reading.is_ok(lane) for lane in lanes]
         names = [wording.lane_label(results, lane) for lane in lanes]
         names = [f"× {name}" if alarm else name for name, alarm in zip(names, alarms, strict=True)]
-        return list(range(len(lanes))), names, [str(number) for number in active], alarms
+        return list(range(len(lanes))), names, [_extent([number]) for number in active], alarms
     blocks = []
     start = 0
     for group in reading.groups(results):
         end = start + len(group.lanes)
         lost = sum(not reading.is_ok(lane) for lane in group.lanes)
         name = wording.group_label(results, group) + (f" ({lost} ×)" if lost else "")
-        fewest, most = active[start:end].min(), active[start:end].max()
-        blocks.append(((start + end - 1) / 2, name, f"{fewest}–{most}" if fewest < most else str(most), lost > 0))
+        blocks.append(((start + end - 1) / 2, name, _extent(active[start:end]), lost > 0))
         start = end
     return tuple(map(list, zip(*(blocks[index] for index in style.thin(blocks, MAX_LABELS)), strict=True)))
+
+
+def _num_off(table: np.ndarray) -> int:
+    """Count the columns at the right that a wide map can do without: off in every lane, but for two that show it."""
+    used = int((np.nan_to_num(table) > ACTIVE).any(axis=0).sum())
+    return max(0, table.shape[1] - max(used + 2, MAX_COLUMNS))
+
+
+def _active(table: np.ndarray) -> list[int | None]:
+    """Count the active latents of each lane; None where its KL is unknown."""
+    return [int(np.sum(row > ACTIVE)) if np.isfinite(row).any() else None for row in table]
+
+
+def _extent(counts: list[int | None]) -> str:
+    known = [number for number in counts if number is not None]
+    if not known:
+        return wording.MISSING
+    return f"{min(known)}–{max(known)}" if min(known) < max(known) else str(known[0])

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from jaxvae.report import tables, wording
+from jaxvae.report import style, tables, wording
 from jaxvae.report.plots import PLOTS
 from jaxvae.report.summary import summary
 from jaxvae.train.workdir import write_text
 from jaxvae.types import Results
 
+PIXELS_PER_CSS_PIXEL = style.DPI / 96  # a CSS inch has 96 pixels
 TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 
 _FACTS = ("device", "wall_seconds", "images_per_second", "seconds_per_lane")
@@ -75,12 +76,20 @@ def _figure_sections(figures: Mapping[str, str | os.PathLike[str]]) -> list[tupl
         heading, caption = _explained(owner)
         content = ""
         for name in names:
-            picture = base64.b64encode(pathlib.Path(figures[name]).read_bytes()).decode("ascii")
+            data = pathlib.Path(figures[name]).read_bytes()
+            picture = base64.b64encode(data).decode("ascii")
             alt = heading if name == owner else f"{heading}: {name[len(owner) + 1 :].replace('_', ' ')}"
-            content += f'<img alt="{escape(alt)}" src="data:image/png;base64,{picture}">\n'
+            image = f'<img alt="{escape(alt)}"{_size(data)} src="data:image/png;base64,{picture}">'
+            content += f'<div class="picture">{image}</div>\n'
         content = f"<figure>\n{content}<figcaption>{escape(caption)}</figcaption>\n</figure>"
         sections.append((f"figure-{escape(owner)}", heading, content))
     return sections
+
+
+def _size(png: bytes) -> str:
+    """Return the width and height at which letters are as large as the text around, in every figure alike."""
+    width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))  # of the header chunk, IHDR
+    return f' width="{round(width / PIXELS_PER_CSS_PIXEL)}" height="{round(height / PIXELS_PER_CSS_PIXEL)}"'
 
 
 def _explained(plot: str) -> tuple[str, str]:

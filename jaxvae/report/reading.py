@@ -76,6 +76,14 @@ def family_name(results: Results, which: Family) -> str:
     return which[1] if len(objectives) == 1 else " · ".join(which)
 
 
+def family_kind(results: Results) -> str:
+    """Say what `family_name` names."""
+    objectives, architectures = (set(column) for column in zip(*families(results), strict=True))
+    if len(architectures) == 1:
+        return "objective"
+    return "architecture" if len(objectives) == 1 else "objective · architecture"
+
+
 def swept_hypers(results: Results) -> list[str]:
     """List the swept hypers other than the seed, the main one first."""
     names = [name for name in results.swept if name in results.hyper_names and name != SEED]

@@ -34,7 +34,7 @@ _RC = {
     "ytick.labelsize": 11,
     "legend.fontsize": 12,
     "legend.frameon": False,
-    "legend.handlelength": 1.6,
+    "legend.handlelength": 2.0,
     "figure.facecolor": "white",
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -77,7 +77,8 @@ def grid_shape(num_panels: int, panel_width: float = PANEL[0]) -> tuple[int, int
     most = min(4, max(1, int(MAX_WIDTH / panel_width)))
     if num_panels <= most:
         return 1, num_panels
-    columns = min((most, max(1, most - 1)), key=lambda columns: (-num_panels % columns, -columns))
+    # Three columns may leave fewer holes than four; below that, fewer columns cost rows.
+    columns = 3 if most == 4 and -num_panels % 3 < -num_panels % 4 else most
     return -(-num_panels // columns), columns
 
 

@@ -71,10 +71,11 @@ def _words(found: object) -> list[Cell]:
 
 def _table(columns: dict[str, list[Cell]], classes: list[str]) -> str:
     is_text = {name: any(isinstance(sort, str) for _, sort in cells) for name, cells in columns.items()}
-    headings = "".join(
-        f'<th scope="col"{css_class("text" * is_text[name])}><button type="button">{escape(name)}</button></th>'
-        for name in columns
-    )
+    headings = ""
+    for name in columns:
+        # Numbers are narrow and names of scores long: they may break at their underscores.
+        words = escape(name).replace("_", "_<wbr>")
+        headings += f'<th scope="col"{css_class("text" * is_text[name])}><button type="button">{words}</button></th>'
     body = []
     for row, kind in enumerate(classes):
         cells = []

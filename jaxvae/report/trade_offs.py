@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from jaxvae.report import reading, style, wording
-from jaxvae.report.encoding import Encoding
+from jaxvae.report.encoding import Encoding, Look
 from jaxvae.types import Results
 
 RATE = "rate: KL (nats per image)"
@@ -20,7 +20,7 @@ def plot_rate_distortion(results: Results) -> Figure | None:
     rebuilt (negative log likelihood, upwards). Along a grey diagonal their sum, the negative ELBO, is the same;
     nearer to the lower left is better. A stronger prior term moves lanes up and to the left.
     """
-    if not {"kl", "reconstruction"} <= set(reading.losses(results)):
+    if not {"kl", "reconstruction"} <= set(reading.losses(results)) or not _is_a_cloud(results):
         return None
     encoding = Encoding(results)
     made = style.figure(7.6, 5.4)
@@ -30,7 +30,9 @@ def plot_rate_distortion(results: Results) -> Figure | None:
     axes.set_ylabel(DISTORTION)
     axes.grid(False)
     axes.margins(0.08)
-    _equal_elbo(axes)
+    healthy = filter(reading.is_ok, results.lanes)
+    places = [[reading.number(lane, name) for name in ("kl", "reconstruction")] for lane in healthy]
+    _equal_elbo(axes, np.array([place for place in places if np.isfinite(place).all()]))
     _key(made, [axes], encoding)
     return made
 
@@ -43,7 +45,7 @@ def plot_trade_off(results: Results) -> Figure | None:
     where one wants to be. A slope down to the left shows disentanglement bought with blurred images.
     """
     names = reading.disentanglement_scores(results)
-    if not names or "reconstruction" not in reading.losses(results):
+    if not names or "reconstruction" not in reading.losses(results) or not _is_a_cloud(results):
         return None
     encoding = Encoding(results)
     made, panels = style.panels(len(names), extra_width=1.0)
@@ -57,13 +59,19 @@ def plot_trade_off(results: Results) -> Figure | None:
     return made
 
 
+def _is_a_cloud(results: Results) -> bool:
+    """Tell whether there are lanes to compare: the table says a single one's numbers better than a lonely dot."""
+    return sum(map(reading.is_ok, results.lanes)) > 1
+
+
 def _marks(axes: Axes, encoding: Encoding, across: str, up: str, *, size: float) -> None:
+    alike: dict[Look, list[tuple[float, float]]] = {}
     for lane in filter(reading.is_ok, reversed(reading.ordered(encoding.results))):
-        look = encoding.look(lane)
         place = reading.number(lane, across), reading.number(lane, up)
-        axes.scatter(
-            *place, s=size, color=[look.colour], marker=look.marker, edgecolor="white", linewidth=0.6, zorder=3
-        )
+        alike.setdefault(encoding.look(lane), []).append(place)
+    for look, places in alike.items():
+        style_of = {"s": size, "color": [look.colour], "marker": look.marker, "edgecolor": "white", "linewidth": 0.6}
+        axes.scatter(*zip(*places, strict=True), zorder=3, **style_of)
 
 
 def _key(made: Figure, axes: list[Axes], encoding: Encoding) -> None:
@@ -71,8 +79,14 @@ def _key(made: Figure, axes: list[Axes], encoding: Encoding) -> None:
     style.legend_above(made, encoding.handles())
 
 
-def _equal_elbo(axes: Axes) -> None:
-    """Draw diagonals of equal ELBO under the marks, each named where it leaves the panel."""
+def _clearance(axes: Axes, lanes: np.ndarray, x: float, total: float) -> float:
+    """Return how far, in parts of the panel, a point of a diagonal keeps from the nearest lane."""
+    panel = np.array([np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())])
+    return float(np.min(np.linalg.norm((lanes - (x, total - x)) / panel, axis=1)))
+
+
+def _equal_elbo(axes: Axes, lanes: np.ndarray) -> None:
+    """Draw diagonals of equal ELBO under the marks `lanes` [L, 2], each named where it keeps clear of them."""
     (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
     step = _round_step((right + top - left - bottom) / 6)
     for total in np.arange(np.ceil((left + bottom) / step), (right + top) / step) * step:
@@ -85,8 +99,10 @@ def _equal_elbo(axes: Axes) -> None:
         if (end - start) / (right - left) > 0.3:
             look = {"fontsize": 10, "color": style.FAINT, "va": "bottom", "zorder": 1}
             slant = {"rotation": -45, "rotation_mode": "anchor", "transform_rotates_text": True}
-            inset = 0.02 * (right - left)
-            axes.text(start + inset, total - start - inset, text, **look, **slant)
+            span = 0.16 * (right - left)
+            places = [x for x in np.linspace(start, end - span, 9) if x > left + 0.02 * (right - left)]
+            x = max(places, key=lambda x: _clearance(axes, lanes, x + span / 2, total))
+            axes.text(x, total - x, text, **look, **slant)
     axes.set_xlim(left, right)
     axes.set_ylim(bottom, top)
 
