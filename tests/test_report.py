@@ -387,3 +387,9 @@ def test_one_lane_is_not_drawn_as_a_lonely_dot():
 def test_a_wide_map_leaves_out_latents_that_are_off_in_every_lane():
     axes = PLOTS["kl_map"](fifty_latents()).axes[0]
     assert axes.images[0].get_array().shape == (10, 16) and "34 more are off" in axes.get_xlabel()
+
+
+def test_lanes_are_ranked_by_mig_else_by_the_elbo():
+    assert reading.main_score(mixed()) == "mig"
+    assert reading.main_score(no_factors()) == "elbo"
+    assert reading.main_score(all_diverged()) is None

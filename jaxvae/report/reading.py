@@ -17,8 +17,8 @@ Family = tuple[str, str]
 
 LOSSES = ("reconstruction", "kl", "elbo")
 COUNTS = ("active_units",)
-RANKING = ("mig", "dci_disentanglement", "factor_vae", "sap")
-"""The score that ranks lanes: the first of these that was computed, else the first other one, else the ELBO."""
+RANKING = ("mig", "elbo")
+"""The score that ranks lanes is the first of these that was computed, as it is for the lanes put on show."""
 
 SEED = "seed"
 
@@ -159,10 +159,7 @@ def losses(results: Results) -> list[str]:
 
 def main_score(results: Results) -> str | None:
     """Choose the score that ranks lanes (all of them are better when higher): see RANKING."""
-    present = disentanglement_scores(results)
-    candidates = [name for name in RANKING if name in present] + present
-    candidates += [name for name in losses(results) if name == "elbo"]
-    return candidates[0] if candidates else None
+    return next((name for name in RANKING if name in (*scores(results), *losses(results))), None)
 
 
 def best_lane(results: Results) -> Lane | None:

@@ -73,13 +73,10 @@ def figure(width: float, height: float) -> Figure:
 
 
 def grid_shape(num_panels: int, panel_width: float = PANEL[0]) -> tuple[int, int]:
-    """Choose rows and columns for small multiples: no wider than text stays legible, no widow if avoidable."""
+    """Choose rows and columns for small multiples: no wider than text stays legible, rows evenly filled."""
     most = min(4, max(1, int(MAX_WIDTH / panel_width)))
-    if num_panels <= most:
-        return 1, num_panels
-    # Three columns may leave fewer holes than four; below that, fewer columns cost rows.
-    columns = 3 if most == 4 and -num_panels % 3 < -num_panels % 4 else most
-    return -(-num_panels // columns), columns
+    rows = -(-num_panels // most)
+    return rows, -(-num_panels // rows)
 
 
 def panels(num_panels: int, *, extra_width: float = 0.0) -> tuple[Figure, list[Axes]]:
