@@ -143,8 +143,9 @@ def _open_history(plan: list[Wave], data: Dataset, path: pathlib.Path) -> workdi
     if table.path.exists():
         saved = {}
         for wave in plan:
-            step = Checkpoints(path / wave.directory).latest() if (path / wave.directory).exists() else None
-            saved |= dict.fromkeys(wave.lanes, step or 0)
+            if (path / wave.directory).exists():
+                with contextlib.closing(Checkpoints(path / wave.directory)) as checkpoints:
+                    saved |= dict.fromkeys(wave.lanes, checkpoints.latest() or 0)
         rows = [row for row in workdir.read_table(table.path) if row["step"] <= saved.get(row["lane"], 0)]
     table.rewrite(rows)
     return table
