@@ -4,13 +4,16 @@ python run_sweep.py                                          the quickstart, on 
 python run_sweep.py --flagfile=experiments/NAME.flags        a study
 """
 
+import contextlib
 import importlib.metadata
 import os
 import pathlib
 import platform
 import shlex
 import sys
+import tempfile
 import time
+import zlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's start-up chatter is for XLA's developers
 
@@ -22,9 +25,10 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
     jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
 
 import jaxvae
-from jaxvae import data, evaluate, load, report
+from jaxvae import data, evaluate, hosts, load, report
+from jaxvae.machine import cpu_facts, processor
 from jaxvae.train import loop, spec, workdir
-from jaxvae.types import InputError
+from jaxvae.types import InputError, Results
 
 ROOT = pathlib.Path(__file__).resolve().parent
 DEFAULT = spec.Spec()
@@ -54,8 +58,24 @@ flags.DEFINE_string("workdir", None, "Where everything is kept. Default: runs/OB
 flags.DEFINE_bool("resume", None, "Go on from what the workdir holds. Default: if it holds this very sweep.")
 flags.DEFINE_bool("overwrite", False, "Delete the sweep that the workdir holds, and start anew.")
 flags.DEFINE_string("lanes", DEFAULT.lanes, "vmap, map, or auto: the one that a short measurement finds faster.")
-flags.DEFINE_integer("max_lanes", DEFAULT.max_lanes, "Lanes trained at the same time; more go in waves.")
+flags.DEFINE_string(
+    "max_lanes", DEFAULT.max_lanes, "Most lanes trained at the same time, or auto: as memory allows; more go in waves."
+)
 flags.DEFINE_float("save_seconds", DEFAULT.save_seconds, "Least seconds between two checkpoints.")
+flags.DEFINE_string(
+    "compilation_cache",
+    None,
+    "Folder where compiled programs are kept for the next run, or none. Default: $JAX_COMPILATION_CACHE_DIR, else "
+    "jaxvae/xla in the user's cache folder.",
+)
+flags.DEFINE_string(
+    "coordinator",
+    None,
+    "HOST:PORT of process 0, when several processes train one sweep; goes with --num_processes and --process_id. "
+    "Without the three, SLURM, Open MPI, a TPU pod or a Kubernetes job that has started several says so itself.",
+)
+flags.DEFINE_integer("num_processes", None, "How many processes; 1: this one alone, whatever the environment says.")
+flags.DEFINE_integer("process_id", None, "Which process this is, from 0; process 0 prints and writes the results.")
 FLAGS = flags.FLAGS
 
 
@@ -83,23 +103,45 @@ def spec_from_flags() -> spec.Spec:
     """Return the sweep that the flags ask for; raises ValueError for grids that cannot be read."""
     same = (
         "dataset data_dir likelihood latent_dim batch_size dtype critic_width critic_depth steps lr seed log_every "
-        "lanes max_lanes save_seconds"
+        "lanes save_seconds"
     )
     return spec.Spec(
         objectives=tuple(FLAGS.objective),
         architectures=tuple(FLAGS.architecture),
         sweep=tuple(spec.parse_axis(text) for text in FLAGS.sweep),
         metrics=None if FLAGS.metrics is None else tuple(FLAGS.metrics),
+        max_lanes=int(FLAGS.max_lanes) if FLAGS.max_lanes.lstrip("-").isdecimal() else FLAGS.max_lanes,
         **{name: getattr(FLAGS, name) for name in same.split()},
     )
 
 
-def processor() -> str:
-    """Return the name of the CPU, where the system tells it."""
-    facts = pathlib.Path("/proc/cpuinfo")
-    lines = facts.read_text().splitlines() if facts.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(names)} x {names[0]}" if names else f"CPU {platform.processor() or platform.machine()}"
+def keep_compiled(folder: str | None) -> None:
+    """Keep compiled programs on disk, so that a run that needs them again starts at once.
+
+    JAX tells programs, versions and accelerators apart, but not every CPU from the next: code made for one can crash on
+    another that sees the same home. So the folder carries the CPU's abilities in its name.
+
+    Args:
+        folder: where; "none" for nowhere; by default where JAX has been told to, else the user's cache folder.
+    """
+    if folder == "none":
+        jax.config.update("jax_enable_compilation_cache", False)
+    if not jax.config.jax_enable_compilation_cache or (folder is None and jax.config.jax_compilation_cache_dir):
+        return
+    home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
+    abilities = " ".join([platform.machine(), *(cpu_facts("flags") or cpu_facts("Features"))[:1]])
+    versions = "_".join(importlib.metadata.version(name) for name in ("jax", "jaxlib"))
+    path = pathlib.Path(folder) if folder else home / "jaxvae" / "xla"
+    path = path / f"{versions}_{zlib.crc32(abilities.encode()):08x}"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)  # what lies in it is run as code
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        print(f"compiled programs are not kept: {path} cannot be written to ({error.strerror})")
+        return
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    # What compiles in less is read no faster than it is compiled.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def environment(path: pathlib.Path, num_lanes: int, batch_size: int, steps: int, started: str) -> dict:
@@ -110,6 +152,7 @@ def environment(path: pathlib.Path, num_lanes: int, batch_size: int, steps: int,
     return {
         "device": processor() if device.platform == "cpu" else device.device_kind,
         "device_count": jax.device_count(),
+        **({"processes": hosts.count()} if hosts.count() > 1 else {}),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")},
         "jaxvae": jaxvae.__version__,
@@ -127,20 +170,33 @@ def main(_) -> None:
     logging.set_verbosity(logging.ERROR)
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     try:
-        sweep = spec_from_flags()
-        train = data.load(sweep.dataset, "train", sweep.data_dir)
-        groups = spec.expand(sweep, train.shape, len(train))
-        evaluate.choose_metrics(sweep.metrics, train)
-        path = pathlib.Path(FLAGS.workdir or f"runs/{'_'.join(sweep.objectives)}_{sweep.dataset}")
-        with workdir.claim(path, sweep, resume=FLAGS.resume, overwrite=FLAGS.overwrite):
+        hosts.initialise(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+        with contextlib.ExitStack() as stack:
+            if not hosts.is_first():
+                stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            stack.enter_context(hosts.as_one())
+            sweep = spec_from_flags()
+            train = data.load(sweep.dataset, "train", sweep.data_dir)
+            groups = spec.expand(sweep, train.shape, len(train))
+            evaluate.choose_metrics(sweep.metrics, train)
+            keep_compiled(FLAGS.compilation_cache)
+            path = pathlib.Path(FLAGS.workdir or f"runs/{'_'.join(sweep.objectives)}_{sweep.dataset}")
+            if hosts.is_first():
+                stack.enter_context(workdir.claim(path, sweep, resume=FLAGS.resume, overwrite=FLAGS.overwrite))
             run(sweep, groups, train, path, started)
+    except hosts.Left as left:
+        if str(left):
+            print(f"run_sweep.py: {left}", file=sys.stderr)
+        sys.exit(left.code)
     except (InputError, OSError) as error:  # a full disk is an OSError
         refuse(error)
     except loop.Interrupted as stop:
-        print(f"saved in {path}; the same command goes on from there")
+        if hosts.is_first():
+            print(f"saved in {path}; the same command goes on from there")
         sys.exit(128 + stop.args[0])
     except KeyboardInterrupt:
-        print("stopped; what was trained is saved, the same command goes on from there", file=sys.stderr)
+        if hosts.is_first():
+            print("stopped; what was trained is saved, the same command goes on from there", file=sys.stderr)
         sys.exit(130)
 
 
@@ -154,6 +210,11 @@ def run(sweep: spec.Spec, groups: list[spec.Group], train: data.Dataset, path: p
     scored_on = train if split == "train" else data.load(sweep.dataset, split, sweep.data_dir)
     facts = environment(path, num_lanes, sweep.batch_size, sweep.steps, started) | {"evaluated_on": f"{split} split"}
     results = evaluate.evaluate(load.load_sweep(path), scored_on, facts)
+    hosts.by_first(publish, results, path)
+
+
+def publish(results: Results, path: pathlib.Path) -> None:
+    """Write a scored sweep's table, figures and report into its folder, and print the table."""
     workdir.Table(path / "results.csv", results.columns).rewrite(results.lanes)
     figures = report.save_figures(results, path / "figures")
     report.write_report(results, path / "report.html", figures)

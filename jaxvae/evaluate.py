@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae import metrics, models
+from jaxvae import hosts, metrics, models
 from jaxvae.data.grid import Dataset
+from jaxvae.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.load import Sweep
 from jaxvae.train.keys import Stream, key_for
-from jaxvae.train.sweep import make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.types import Factors, Program, Results, Showcase, look_up
 
 BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache
@@ -55,8 +55,9 @@ def encode(
         data: N images.
 
     Returns:
-        Posterior means f32[R, N, D]; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean
-        over images of the KL to the prior per latent [R, D], nats.
+        Posterior means f32[R', N, D], left on the devices, where lanes past R only pad; the mean over images of
+        -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images of the KL to the prior per latent [R, D],
+        nats.
     """
     lanes = len(jax.tree.leaves(params)[0])
     mesh = make_mesh(lanes)
@@ -67,8 +68,8 @@ def encode(
     means, nll, kl = _compiled_encode(program, mesh, mode)(
         put_everywhere(data, mesh), put_lanes(pad_lanes((numbers, params), size), mesh)
     )
-    nll, kl = (np.asarray(total, np.float64)[:lanes].sum(1) / len(data) for total in (nll, kl))
-    return means[:lanes], nll, kl
+    nll, kl = fetch((nll, kl), lambda sums: sums.sum(1, dtype=np.float64) / len(data))
+    return means, nll[:lanes], kl[:lanes]
 
 
 def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -105,8 +106,9 @@ def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Call
         say: prints a line.
 
     Returns:
-        Everything a report needs. Reconstruction and KL are means over all images, nats per image; the ELBO is minus
-        their sum; a diverged lane is scored as it was at its last good step.
+        Everything a report needs; of several processes only the first has showcases. Reconstruction and KL are means
+        over all images, nats per image; the ELBO is minus their sum; a diverged lane is scored as it was at its last
+        good step.
 
     Raises:
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
@@ -143,7 +145,7 @@ def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Call
         omitted=omitted,
         history=sweep.history,
         kl_per_latent=np.concatenate(kl_per_latent),
-        showcases=showcases(sweep, rows, np.concatenate(kl_per_latent), score_names, data),
+        showcases=showcases(sweep, rows, np.concatenate(kl_per_latent), score_names, data) if hosts.is_first() else [],
     )
 
 

@@ -7,6 +7,9 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 
+# What one run compiled must not decide what another tests; subprocesses that test the cache turn it on.
+os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -95,6 +95,10 @@ BAD = [
     (["--metrics=migg"], "did you mean 'mig'"),
     (["--dtype=float16"], "float32"),
     (["--lanes=fast"], "auto"),
+    (["--max_lanes=0"], "--max_lanes must be a whole number from 1, or auto"),
+    (["--max_lanes=-3"], "--max_lanes must be"),
+    (["--max_lanes=2.5"], "--max_lanes must be"),
+    (["--max_lanes=all"], "--max_lanes must be"),
     (["--sweep=beta=abc"], "'abc' is neither a number nor a range"),
     (["--sweep=beta="], "the grid is empty"),
     (["--sweep=seed=5:5"], "the grid is empty"),
@@ -230,7 +234,7 @@ def longer(command, tmp_path_factory):
     return longer, workdir
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_stopped_anywhere_it_goes_on_to_the_same_parameters(longer, tmp_path, how):
     long, whole = longer
     cut = start(*long, f"--workdir={tmp_path / 'cut'}", "--save_seconds=0.01")
@@ -310,7 +314,10 @@ def test_a_sweep_opens_with_other_devices_and_without_its_data(finished):
     assert printed[0] == "1" and float(printed[1]) == pytest.approx(here, rel=1e-5)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.flags")), ids=lambda p: p.name)
+STUDIES = sorted(p for p in (ROOT / "experiments").glob("*.flags") if not p.name.startswith("benchmark"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.name)
 def test_every_flag_file_reads(path):
     with flagsaver.flagsaver():
         run_sweep.FLAGS.unparse_flags()

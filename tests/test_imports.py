@@ -6,7 +6,9 @@ import pytest
 from conftest import ROOT
 
 FLOORS = [
-    {"types"},
+    {"types", "machine"},
+    {"hosts"},
+    {"lanes"},
     {"data", "models", "objectives", "metrics"},
     {"train"},
     {"load"},

@@ -1,5 +1,6 @@
 """Layers against XLA's own convolutions, architectures against published sizes, likelihoods against closed forms."""
 
+import functools
 import itertools
 
 import jax
@@ -15,30 +16,72 @@ from jaxvae.types import InputError, Program
 NHWC = ("NHWC", "HWIO", "NHWC")
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (2, 2), (3, 1), (4, 1), (5, 1), (3, 2), (1, 1), (5, 2)])
-@pytest.mark.parametrize("size", [(8, 8), (4, 12)])
-def test_convolutions_equal_xlas(kernel, stride, size):
-    x = jax.random.normal(jax.random.key(0), (2, *size, 3))
-    w = jax.random.normal(jax.random.key(1), (kernel, kernel, 3, 5))
-    low = (kernel - stride) // 2
-    high = kernel - stride - low
-    padding = [(low, high)] * 2
-    expected = jax.lax.conv_general_dilated(x, w, (stride, stride), padding, dimension_numbers=NHWC)
-    np.testing.assert_allclose(layers.conv(x, w, stride), expected, atol=2e-5)
-
-    # The transposed one is the adjoint of a convolution with the same kernel, in and out swapped.
-    def down(y):
-        return jax.lax.conv_general_dilated(y, w.swapaxes(2, 3), (stride, stride), padding, dimension_numbers=NHWC)
-
-    shape = (2, size[0] * stride, size[1] * stride, 5)
-    _, adjoint = jax.vjp(down, jnp.zeros(shape))
-    np.testing.assert_allclose(layers.conv_transpose(x, w, stride), adjoint(x)[0], atol=2e-5)
+GEOMETRIES = [(4, 2), (2, 2), (3, 1), (4, 1), (5, 1), (3, 2), (1, 1), (5, 2)]
 
 
-@pytest.mark.parametrize("block", [1, 2, 4])
-def test_depth_and_space_are_inverses(block):
-    x = jax.random.normal(jax.random.key(0), (2, 8, 4, 3))
-    np.testing.assert_array_equal(layers.depth_to_space(layers.space_to_depth(x, block), block), x)
+def assert_same_function_and_gradients(ours, theirs, *inputs):
+    def value_and_gradients(function, cotangent, *inputs):
+        value, back = jax.vjp(function, *inputs)
+        return value, *back(cotangent)
+
+    cotangent = jax.random.normal(jax.random.key(2), jax.eval_shape(theirs, *inputs).shape)
+    value, *gradients = jax.jit(value_and_gradients, static_argnums=0)(ours, cotangent, *inputs)
+    expected, *wanted = jax.jit(value_and_gradients, static_argnums=0)(theirs, cotangent, *inputs)
+    np.testing.assert_allclose(value, expected, atol=3e-5)
+    for gradient, right in zip(gradients, wanted, strict=True):
+        np.testing.assert_allclose(gradient, right, atol=2e-4)
+
+
+def xla_conv(x, w, stride):
+    low = (w.shape[0] - stride) // 2
+    padding = [(low, w.shape[0] - stride - low)] * 2
+    return jax.lax.conv_general_dilated(x, w, (stride, stride), padding, dimension_numbers=NHWC)
+
+
+def xla_conv_transpose(x, w, stride):
+    """The adjoint of a convolution with the same kernel, in and out swapped."""
+    shape = (len(x), x.shape[1] * stride, x.shape[2] * stride, w.shape[-1])
+    return jax.vjp(lambda y: xla_conv(y, w.swapaxes(2, 3), stride), jnp.zeros(shape))[1](x)[0]
+
+
+@pytest.mark.parametrize(("kernel", "stride"), GEOMETRIES)
+@pytest.mark.parametrize("channels", [(3, 5), (7, 2)], ids=str)
+def test_convolutions_and_their_gradients_equal_xlas(kernel, stride, channels):
+    x = jax.random.normal(jax.random.key(0), (2, 4, 12, channels[0]))
+    w = jax.random.normal(jax.random.key(1), (kernel, kernel, *channels)) / kernel
+    for ours, theirs in ((layers.conv, xla_conv), (layers.conv_transpose, xla_conv_transpose)):
+        assert_same_function_and_gradients(
+            functools.partial(ours, stride=stride), functools.partial(theirs, stride=stride), x, w
+        )
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("on_cpu", "cache"), [(True, 1), (True, 20_000), (False, 0)])
+def test_stacks_equal_layer_by_layer_however_they_are_computed(transposed, on_cpu, cache, monkeypatch):
+    monkeypatch.setattr(layers, "CACHE_BYTES", cache)
+    monkeypatch.setattr(layers, "_on_cpu", lambda: on_cpu)
+    keys = jax.random.split(jax.random.key(0), 7)
+    x = jax.random.normal(keys[0], (6, 8, 8, 4))
+    channels, kernels = (4, 9, 3, 2), (4, 2, 3)
+    weights = [
+        (jax.random.normal(keys[2 * i + 1], (k, k, *channels[i : i + 2])) / k, jax.random.normal(keys[2 * i + 2], (c,)))
+        for i, (k, c) in enumerate(zip(kernels, channels[1:], strict=True))
+    ]
+    strides = (2, 2, 1)
+
+    def one_by_one(x, weights):
+        for index, ((w, b), stride) in enumerate(zip(weights, strides, strict=True)):
+            x = jax.nn.relu(x) if index else x
+            x = (xla_conv_transpose if transposed else xla_conv)(x, w, stride) + b
+        return x
+
+    def stacked(x, *flat):
+        return layers.stack(x, list(zip(flat[::2], flat[1::2], strict=True)), strides, transposed=transposed)
+
+    flat = [a for pair in weights for a in pair]
+    assert_same_function_and_gradients(
+        stacked, lambda x, *flat: one_by_one(x, list(zip(flat[::2], flat[1::2], strict=True))), x, *flat
+    )
 
 
 SHAPES = [(64, 64, 1), (64, 64, 3), (32, 32, 1), (32, 32, 3), (28, 28, 1), (28, 28, 3)]

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import Mesh
 
 from jaxvae.data.grid import from_arrays
+from jaxvae.lanes import LANE, make_mesh, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.train import step, sweep
 from jaxvae.types import Program
 
@@ -30,10 +31,10 @@ def lanes(objective="factor_vae", **swept):
 
 
 def train(hypers, data, num_steps, *, objective="factor_vae", mode="vmap", devices=1, chunks=1):
-    mesh = Mesh(np.array(jax.devices()[:devices]), (sweep.LANE,))
-    hypers = sweep.put_lanes(sweep.pad_lanes(hypers, sweep.padded_size(len(hypers["seed"]), mesh)), mesh)
+    mesh = Mesh(np.array(jax.devices()[:devices]), (LANE,))
+    hypers = put_lanes(pad_lanes(hypers, padded_size(len(hypers["seed"]), mesh)), mesh)
     state = sweep.compiled_init(program(objective), mesh)(hypers)
-    data = sweep.put_everywhere(data, mesh)
+    data = put_everywhere(data, mesh)
     logs = []
     for _ in range(chunks):
         run = sweep.compiled_steps(program(objective), mesh, mode)
@@ -91,7 +92,7 @@ def test_a_diverging_lane_is_frozen_and_its_siblings_do_not_notice(data, mode):
 
 
 def test_a_new_grid_of_numbers_compiles_nothing(data):
-    mesh = sweep.make_mesh(3)
+    mesh = make_mesh(3)
     train(lanes(**SWEPT), data, 3, mode="map", devices=3)
     steps = sweep.compiled_steps(program(), mesh, "map")
     before = steps._cache_size()
@@ -102,8 +103,8 @@ def test_a_new_grid_of_numbers_compiles_nothing(data):
 
 @pytest.mark.parametrize("mode", ["vmap", "map"])
 def test_the_sharded_program_has_no_collective_and_gives_its_input_away(data, mode):
-    mesh = sweep.make_mesh(4)
-    hypers = sweep.put_lanes(lanes(seed=[0, 1, 2, 3]), mesh)
+    mesh = make_mesh(4)
+    hypers = put_lanes(lanes(seed=[0, 1, 2, 3]), mesh)
     state = jax.eval_shape(sweep.compiled_init(program(), mesh), hypers)
     lowered = sweep.compiled_steps(program(), mesh, mode).lower(data, hypers, state, jnp.int32(3))
     text = lowered.compile().as_text()
@@ -113,10 +114,10 @@ def test_the_sharded_program_has_no_collective_and_gives_its_input_away(data, mo
 
 
 def test_lanes_are_spread_over_all_devices(data):
-    mesh = sweep.make_mesh(6)
+    mesh = make_mesh(6)
     assert mesh.size == len(jax.devices()) == 4
-    hypers = sweep.pad_lanes(lanes(seed=list(range(6))), sweep.padded_size(6, mesh))
-    state = sweep.compiled_init(program(), mesh)(sweep.put_lanes(hypers, mesh))
+    hypers = pad_lanes(lanes(seed=list(range(6))), padded_size(6, mesh))
+    state = sweep.compiled_init(program(), mesh)(put_lanes(hypers, mesh))
     shards = state.params["vae"]["model"]["encoder"]["Dense_0"]["kernel"].addressable_shards
     assert len({shard.device for shard in shards}) == 4 and {shard.data.shape[0] for shard in shards} == {2}
 

@@ -7,6 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+EIGHT_PIXELS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * np.uint8(255)
+"""The pixels of every byte of a binary image, uint8[256, 8]."""
+
 ANNOTATIONS = ("factors", "labels", "none")
 
 
@@ -50,8 +53,9 @@ class Dataset:
         rows = self.pixels[jnp.asarray(indices)]
         if not self.binary:
             return rows
-        bits = jnp.unpackbits(rows, axis=-1, count=math.prod(self.shape))
-        return (bits * jnp.uint8(255)).reshape(*rows.shape[:-1], *self.shape)
+        # A table look-up is written out once; bit arithmetic would be fused into, and repeated by, every reader.
+        pixels = jnp.asarray(EIGHT_PIXELS)[rows].reshape(*rows.shape[:-1], -1)[..., : math.prod(self.shape)]
+        return pixels.reshape(*rows.shape[:-1], *self.shape)
 
     def batch(self, indices) -> jax.Array:
         """Return images f32[B, H, W, C] in [0, 1] for integer indices [B]; meant to be traced into a compiled step."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxvae.lanes import fetch, mesh_of, split_lanes, spread
 from jaxvae.metrics.active_units import count_active_units
 from jaxvae.metrics.beta_vae import beta_vae_score
 from jaxvae.metrics.factor_vae import factor_vae_score
@@ -25,7 +25,6 @@ METRICS: dict[str, Metric] = {
     "active_units": Metric(count_active_units, ("active_units",), needs_factors=False, reference="Burda et al. 2016"),
 }
 
-LANE = "lane"  # the mesh axis that lanes are split over
 MAX_VALUES = 16_384  # of all factors together; contingency tables hold a column for each
 
 
@@ -121,25 +120,15 @@ def score_lanes(
         if test[1].sizes != factors.sizes:
             raise InputError(f"test factors have sizes {test[1].sizes}, factors have {factors.sizes}")
     names = _checked_names(names, len(factors.sizes))
-    num_lanes, mesh = codes.shape[0], None
-    devices = sorted(codes.devices(), key=lambda device: device.id) if isinstance(codes, jax.Array) else []
-    if len(devices) > 1:
-        mesh = Mesh(np.array(devices), (LANE,))
-        codes = _spread(codes, mesh)
-        test = test and (_spread(test[0], mesh), test[1])
-    scores = _score_lanes(
-        codes, factors, jax.random.key(seed), test, names=names, lanes_at_once=lanes_at_once, mesh=mesh
+    num_lanes, mesh = codes.shape[0], mesh_of(codes)
+    if mesh is not None:
+        codes = spread(codes, mesh)
+        test = test and (spread(test[0], mesh), test[1])
+    scores = fetch(
+        _score_lanes(codes, factors, jax.random.key(seed), test, names=names, lanes_at_once=lanes_at_once, mesh=mesh)
     )
     # Compiled functions hand dicts back in alphabetical order; this is the order that was asked for.
-    return {key: np.asarray(scores[key])[:num_lanes] for name in names for key in METRICS[name].keys}
-
-
-def _spread(codes, mesh: Mesh) -> jax.Array:
-    """Return lanes [R', N, D] split over the mesh, the last one repeated until every device has as many."""
-    missing = -len(codes) % mesh.size
-    if missing:
-        codes = jnp.concatenate([codes, jnp.repeat(codes[-1:], missing, axis=0)])
-    return jax.device_put(codes, NamedSharding(mesh, PartitionSpec(LANE)))
+    return {key: scores[key][:num_lanes] for name in names for key in METRICS[name].keys}
 
 
 @functools.partial(jax.jit, static_argnames=("names", "lanes_at_once", "mesh"))
@@ -161,10 +150,8 @@ def _score_lanes(codes, factors, key, test, *, names, lanes_at_once, mesh):
 
     if mesh is None:
         return score_every(shared, every_lane)
-    everywhere, split = PartitionSpec(), PartitionSpec(LANE)
     # Left to the partitioner, a loop over lanes would visit the devices one by one.
-    split_up = jax.shard_map(score_every, mesh=mesh, in_specs=(everywhere, split), out_specs=split, check_vma=False)
-    return split_up(shared, every_lane)
+    return split_lanes(score_every, mesh)(shared, every_lane)
 
 
 def _score_lane(names, shared, lane):

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 from jax.nn.initializers import Initializer
 
-from jaxvae.models.layers import Conv, ConvTranspose
+from jaxvae.models.layers import Weights, stack
 from jaxvae.models.vae import VAE
 from jaxvae.types import InputError
 
@@ -31,8 +31,7 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        for stage in self.stages:
-            x = nn.relu(Conv(*stage, dtype=self.dtype, kernel_init=self.kernel_init)(x))
+        x = nn.relu(_convolve(self, x, "Conv", transposed=False))
         x = x.reshape(x.shape[0], -1)
         for width in self.hidden:
             x = nn.relu(nn.Dense(width, dtype=self.dtype, kernel_init=self.kernel_init)(x))
@@ -53,11 +52,17 @@ class ConvDecoder(nn.Module):
         for width in (*self.hidden, math.prod(self.start)):
             x = nn.relu(nn.Dense(width, dtype=self.dtype, kernel_init=self.kernel_init)(x))
         x = x.reshape(x.shape[0], *self.start)
-        for index, stage in enumerate(self.stages):
-            x = ConvTranspose(*stage, dtype=self.dtype, kernel_init=self.kernel_init)(x)
-            if index + 1 < len(self.stages):
-                x = nn.relu(x)
-        return x
+        return _convolve(self, x, "ConvTranspose", transposed=True)
+
+
+def _convolve(module: ConvEncoder | ConvDecoder, x: jax.Array, name: str, *, transposed: bool) -> jax.Array:
+    """Put x [B, H, W, C] through a module's stages, ReLU between; parameters are named NAME_0, NAME_1, …"""
+    weights, channels = [], x.shape[-1]
+    for index, stage in enumerate(module.stages):
+        layer = Weights(stage.features, stage.kernel, module.kernel_init, parent=module, name=f"{name}_{index}")
+        weights.append(tuple(a.astype(module.dtype) for a in layer(channels)))
+        channels = stage.features
+    return stack(x.astype(module.dtype), weights, [stage.stride for stage in module.stages], transposed=transposed)
 
 
 def _strides(name: str, image_shape: tuple[int, int, int], layers: int) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxvae.types import Hypers, ModelOutput, Posterior
 
@@ -58,7 +57,21 @@ class Likelihood(NamedTuple):
 
 def bernoulli_nll(logits: jax.Array, images: jax.Array, hypers: Hypers) -> jax.Array:
     """-log Bernoulli(x; sigmoid(logits)), nats per image [B]; x may be soft, then the minimum is not 0."""
-    return optax.sigmoid_binary_cross_entropy(logits, images).sum((1, 2, 3))
+    per_pixel = _cross_entropy(logits.reshape(len(logits), -1), images.reshape(len(logits), -1))
+    # A product with ones: fused into a sum, logarithms and exponentials are not vectorised on CPU.
+    return jnp.matmul(per_pixel, jnp.ones(per_pixel.shape[1]), precision="highest")
+
+
+@jax.custom_vjp
+def _cross_entropy(logits: jax.Array, images: jax.Array) -> jax.Array:
+    """-x log sigmoid(l) - (1 - x) log(1 - sigmoid(l)) per pixel, with one exponential and one logarithm."""
+    return jnp.maximum(logits, 0) - logits * images + jnp.log(1.0 + jnp.exp(-jnp.abs(logits)))
+
+
+_cross_entropy.defvjp(
+    lambda logits, images: (_cross_entropy(logits, images), (logits, images)),
+    lambda kept, g: (g * (jax.nn.sigmoid(kept[0]) - kept[1]), -g * kept[0]),
+)
 
 
 def gaussian_nll(logits: jax.Array, images: jax.Array, hypers: Hypers) -> jax.Array:

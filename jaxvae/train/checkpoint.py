@@ -1,11 +1,13 @@
 """Orbax checkpoints of one wave of lanes: written while training goes on, opened on any machine. Knows no program.
 
-A checkpoint is a nested dictionary of arrays with lanes first, and a small JSON of counters. It is read as NumPy
-arrays, so neither the devices nor the classes it was saved with are needed to open it. A checksum of every array is
-kept beside it, because Orbax reads flipped bits back without a word.
+A checkpoint is a nested dictionary of arrays with lanes first, and a small JSON of counters. Every process writes the
+lanes on its own devices, to a folder that all of them see. It is read as NumPy arrays, so neither the devices nor the
+processes nor the classes it was saved with are needed to open it. A checksum of every lane of every array is kept
+beside them, because Orbax reads flipped bits back without a word.
 """
 
 import contextlib
+import itertools
 import logging
 import pathlib
 import zlib
@@ -13,14 +15,23 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from flax import traverse_util
 
+from jaxvae import hosts
+from jaxvae.lanes import own_shards
 from jaxvae.types import InputError
 
 # TensorStore's half-finished reads report a damaged file a second time, after we have.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+
+
+CHECKSUMS = "checksums"
+"""The array u32[R, A] that lies beside the A arrays of a state; its columns are named in the counters."""
+
+_opened = itertools.count()
 
 
 class CheckpointError(InputError):
@@ -58,14 +69,48 @@ def as_tree(nested: dict[str, Any], template: Any) -> Any:
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 
+@jax.jit
+def _copy(tree: Any) -> Any:
+    return jax.tree.map(jnp.copy, tree)
+
+
+def _checksums(arrays: dict[str, np.ndarray | jax.Array]) -> np.ndarray | jax.Array:
+    """Return u32[R, A], a checksum of each lane of each array [R, ...]; split over processes as the arrays are."""
+    sums = np.zeros((len(next(iter(arrays.values()))), len(arrays)), np.uint32)
+    for column, array in enumerate(arrays.values()):
+        parts = [(0, array)] if isinstance(array, np.ndarray) else own_shards(array)
+        for start, lanes in parts:
+            # A lane that is a single number is no array any more, and has no buffer of its own.
+            sums[start : start + len(lanes), column] = [zlib.crc32(np.ascontiguousarray(lane)) for lane in lanes]
+    if isinstance(array, np.ndarray):
+        return sums
+    return jax.make_array_from_callback(sums.shape, array.sharding, lambda index: sums[index])
+
+
 class Checkpoints:
-    """The checkpoints of one wave in one directory, the last two kept."""
+    """The checkpoints of one wave in one directory, the last two kept.
+
+    Any process may open them by itself to read; to write (`create`) all open, save, wait and close together.
+    """
 
     def __init__(self, directory: pathlib.Path, *, create: bool = False):
         self.directory = directory.absolute()
+        if create:  # Orbax makes no directory for a named set of processes
+            hosts.by_first(self.directory.mkdir, 0o777, True, True)
+        # Processes that are named meet at the coordination service, all processes by a computation on their devices.
+        together = range(jax.process_count()) if create else [jax.process_index()]
         self._manager = ocp.CheckpointManager(
             self.directory,
-            options=ocp.CheckpointManagerOptions(max_to_keep=2, create=create, cleanup_tmp_directories=create),
+            options=ocp.CheckpointManagerOptions(
+                max_to_keep=2,
+                create=False,
+                cleanup_tmp_directories=create,
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    primary_host=together[0],
+                    active_processes=set(together),
+                    barrier_sync_key_prefix=f"{directory.name}_{next(_opened)}" if create else None,
+                ),
+            ),
             item_handlers={"state": ocp.PyTreeCheckpointHandler(), "counters": ocp.JsonCheckpointHandler()},
         )
 
@@ -76,16 +121,25 @@ class Checkpoints:
     def save(self, step: int, state: Any, counters: dict[str, Any]) -> None:
         """Copy a state to the host and write it in the background; it may be donated afterwards.
 
+        Args:
+            step: the number to keep it under.
+            state: a pytree of arrays [R, ...], lanes split over the devices of all processes alike.
+            counters: JSON types; "lanes" is how many of the R lanes are real, the others only pad the devices.
+
         Raises:
             CheckpointError: this or the save before it cannot be written.
         """
-        # A copy, not a view: on CPU a view would share the buffer that the next step overwrites.
-        host = jax.tree.map(lambda leaf: np.array(leaf, copy=True), _nested(state))
-        checksums = {name: zlib.crc32(leaf) for name, leaf in traverse_util.flatten_dict(host, sep="/").items()}
-        counters = counters | {"checksums": checksums}
+        arrays = traverse_util.flatten_dict(_nested(state), sep="/")
+        if jax.default_backend() == "cpu":
+            # Orbax copies from an accelerator, but on CPU it writes the very memory that the next step is given.
+            arrays = _copy(arrays)
+        nested = traverse_util.unflatten_dict(arrays | {CHECKSUMS: _checksums(arrays)}, sep="/")
         with self._writing():
             self._manager.save(
-                step, args=ocp.args.Composite(state=ocp.args.PyTreeSave(host), counters=ocp.args.JsonSave(counters))
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.PyTreeSave(nested), counters=ocp.args.JsonSave(counters | {"arrays": list(arrays)})
+                ),
             )
 
     def restore(self, step: int, only: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -101,7 +155,8 @@ class Checkpoints:
         path = self.directory / str(step)
         try:
             shapes = traverse_util.flatten_dict(self._manager.item_metadata(step)["state"].tree, sep="/")
-            kept = {n: s for n, s in shapes.items() if not only or any(f"{n}/".startswith(f"{o}/") for o in only)}
+            only = (*only, CHECKSUMS) if only else tuple(shapes)
+            kept = {n: s for n, s in shapes.items() if any(f"{n}/".startswith(f"{o}/") for o in only)}
             tree = traverse_util.unflatten_dict(kept, sep="/")
             arguments = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), tree)
             restored = self._manager.restore(
@@ -111,10 +166,18 @@ class Checkpoints:
                     counters=ocp.args.JsonRestore(),
                 ),
             )
-            for name, leaf in traverse_util.flatten_dict(restored["state"], sep="/").items():
-                if zlib.crc32(np.ascontiguousarray(leaf)) != restored["counters"]["checksums"][name]:
+            arrays, counters = traverse_util.flatten_dict(restored["state"], sep="/"), restored["counters"]
+            if CHECKSUMS in arrays:
+                saved, names = arrays.pop(CHECKSUMS), counters["arrays"]
+                wrong = (_checksums(arrays) != saved[:, [names.index(name) for name in arrays]]).any(0)
+            else:  # as written before lanes had checksums of their own
+                sums = counters["checksums"]
+                wrong = [zlib.crc32(np.ascontiguousarray(array)) != sums[name] for name, array in arrays.items()]
+            for name, differs in zip(arrays, wrong, strict=True):
+                if differs:
                     raise CheckpointError(f"{name} does not match its checksum")
-            return restored["state"], restored["counters"]
+            arrays = {name: array[: counters.get("lanes")] for name, array in arrays.items()}
+            return traverse_util.unflatten_dict(arrays, sep="/"), counters
         except Exception as error:  # Orbax and TensorStore raise a dozen kinds for damaged files
             raise CheckpointError(
                 f"checkpoint {path} is damaged ({_reason(error)}); "

@@ -1,7 +1,7 @@
 """Time: train every group of a sweep wave by wave, print, save, resume, stop when asked. Knows no architecture."""
 
 import contextlib
-import dataclasses
+import functools
 import pathlib
 import signal
 import sys
@@ -14,58 +14,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae import hosts
 from jaxvae.data.grid import Dataset
-from jaxvae.train import sweep, workdir
+from jaxvae.lanes import fetch, pad_lanes, put_lanes
+from jaxvae.train import memory, placing, sweep, waves, workdir
 from jaxvae.train.checkpoint import Checkpoints, as_tree
+from jaxvae.train.progress import Progress, clock
 from jaxvae.train.spec import Group, Spec
+from jaxvae.train.waves import Wave
 from jaxvae.types import Logs, TrainState
 
 CHUNK_SECONDS = 1.0
 """About how long the device works between two looks of the host: progress, saves, signals."""
 
+CHUNK_STEPS, LONGEST_CHUNK = 8, 10.0
+"""So many steps are taken at least, if they take no longer than so many seconds: lanes that run in turn change places
+between calls, and a large state is slow to fetch."""
+
 
 class Interrupted(Exception):  # noqa: N818  nothing went wrong
     """The sweep was asked to stop, has saved, and can be continued; carries the signal's number."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Wave:
-    """Consecutive lanes of a group that are on the devices at the same time."""
-
-    group: Group
-    start: int  # within the group
-    stop: int
-    size: int  # lanes of the compiled program; the last wave of a group is padded up to it
-
-    @property
-    def directory(self) -> str:
-        """Where its checkpoints lie, below the workdir."""
-        first = self.group.first
-        return f"checkpoints/{self.group.name}/lanes_{first + self.start:05d}-{first + self.stop - 1:05d}"
-
-    @property
-    def lanes(self) -> range:
-        """The numbers of its lanes in the sweep."""
-        return range(self.group.first + self.start, self.group.first + self.stop)
-
-    @property
-    def hypers(self) -> dict[str, np.ndarray]:
-        return {name: values[self.start : self.stop] for name, values in self.group.hypers.items()}
-
-    def to_json(self) -> dict[str, Any]:
-        """Return all that is needed to find and rebuild its models, as JSON types."""
-        program = dataclasses.asdict(self.group.program)
-        return {"directory": self.directory, "program": program, "lanes": self.group.rows(self.start, self.stop)}
-
-
-def waves(groups: list[Group], max_lanes: int) -> list[Wave]:
-    """Cut every group into as few waves as max_lanes allows, all of one size so that they share a program."""
-    cut = []
-    for group in groups:
-        size = -(-group.num_lanes // -(-group.num_lanes // max_lanes))
-        starts = range(0, group.num_lanes, size)
-        cut += [Wave(group, start, min(start + size, group.num_lanes), size) for start in starts]
-    return cut
 
 
 class StopSignals:
@@ -103,26 +71,86 @@ def fit(spec: Spec, groups: list[Group], data: Dataset, path: pathlib.Path, say:
     Raises:
         Interrupted: a signal asked to stop; all is saved.
         CheckpointError: a checkpoint that is there cannot be read, or a new one not be written.
-        WorkdirError: the sweep was begun on other data.
+        WorkdirError: the sweep was begun on other data, or processes differ in what they train.
+        InputError: a single lane does not fit into memory.
     """
+    given = hosts.gather([spec.to_json() | {"data_dir": None}, fingerprint(data)])
+    if any(one != given[0] for one in given):
+        raise workdir.WorkdirError(
+            "the processes of this sweep have not all been given the same flags and the same data; "
+            "start them with one command, and give every machine the same files"
+        )
     # The cut into waves and the lane mode decide rounding and where things lie, so a resumed run keeps its own.
-    if (path / "run.json").exists():
-        run = workdir.read_json(path / "run.json")
-        plan = waves(groups, run["max_lanes"])
+    run = hosts.by_first(lambda: workdir.read_json(path / "run.json") if (path / "run.json").exists() else None)
+    if run is not None:
+        plan = waves.read(groups, run["waves"])
         if run["data"] != fingerprint(data):
             raise workdir.WorkdirError(
                 f"{data} is not the data that the sweep in {path} has been trained on so far; "
                 "bring that back, or choose another --workdir"
             )
+        waves.remove_leftovers(plan, path)
     else:
-        plan = waves(groups, spec.max_lanes)
-        run = {"max_lanes": spec.max_lanes, "modes": {}, "seconds": {}, "data": fingerprint(data)}
-        run["waves"] = [wave.to_json() for wave in plan]
-        workdir.write_json(path / "run.json", run)
+        run = {"modes": {}, "seconds": {}, "data": fingerprint(data)}
+        # Whole groups, until each one's turn comes to be compiled and measured.
+        plan = waves.waves(groups, max(group.num_lanes for group in groups))
+        _note(run, plan, path)
     history = _open_history(plan, data, path)
+    number = 0
+    fitted: set[tuple[str, int]] = set()
     with StopSignals() as stop:
-        for number, wave in enumerate(plan):
-            _train_wave(spec, wave, f"wave {number + 1}/{len(plan)}", data, path, run, history, stop, say)
+        while number < len(plan):
+            group = plan[number].group
+            if group.name not in run["modes"]:
+                mode, size = placing.choose(group.program, data, group.hypers, spec.lanes, spec.max_lanes, say)
+                run["modes"][group.name] = mode
+                plan = [w for wave in plan for w in (waves.waves([group], size) if wave.group is group else [wave])]
+                _note(run, plan, path)
+            try:
+                wave, title = plan[number], f"wave {number + 1}/{len(plan)}"
+                known_to_fit = (group.name, wave.size) in fitted
+                _train_wave(spec, wave, title, known_to_fit, data, path, run, history, stop, say)
+                fitted.add((group.name, wave.size))
+                number += 1
+                continue
+            except Exception as error:
+                if not memory.is_exhausted(error):
+                    raise
+                reason = memory.reason(error)
+            # The smaller program takes a while to compile, and would be asked to stop at its first step.
+            if asked := [number for number in hosts.gather(stop.received) if number]:
+                raise Interrupted(asked[0])
+            # Only here, past the handler, is all that the wave had on the devices let go of.
+            plan = _halve(plan, number, path, run, reason, say)
+            history = _open_history(plan, data, path)
+
+
+def _note(run: dict[str, Any], plan: list[Wave], path: pathlib.Path) -> None:
+    run["waves"] = [wave.to_json() for wave in plan]
+    workdir.write_json(path / "run.json", run)
+
+
+def _halve(
+    plan: list[Wave], number: int, path: pathlib.Path, run: dict[str, Any], reason: str, say: Callable[[str], None]
+) -> list[Wave]:
+    """Cut a wave that ran out of memory, and those of its group that are still to come, into waves of half the size.
+
+    What is saved of them is kept; a kill at any moment leaves either cut whole.
+
+    Raises:
+        InputError: it is a single lane.
+    """
+    failed = plan[number]
+    if failed.size == 1:
+        raise placing.too_large(*placing.least(failed.group.program))
+    say(f"out of memory with {failed.size} lanes at a time ({reason}): going on with {-(-failed.size // 2)}")
+    parts = {i: waves.split(wave) for i, wave in enumerate(plan) if i >= number and wave.group is failed.group}
+    for i, halves in parts.items():
+        waves.split_checkpoint(plan[i], halves, path)
+    plan = [part for i, wave in enumerate(plan) for part in parts.get(i, [wave])]
+    _note(run, plan, path)
+    waves.remove_leftovers(plan, path)
+    return plan
 
 
 def fingerprint(data: Dataset) -> dict[str, Any]:
@@ -155,6 +183,7 @@ def _train_wave(
     spec: Spec,
     wave: Wave,
     title: str,
+    known_to_fit: bool,
     data: Dataset,
     path: pathlib.Path,
     run: dict[str, Any],
@@ -163,77 +192,79 @@ def _train_wave(
     say: Callable[[str], None],
 ) -> None:
     with contextlib.closing(Checkpoints(path / wave.directory, create=True)) as checkpoints:
-        step = checkpoints.latest() or 0
+        step = hosts.gather(checkpoints.latest() or 0)[0]
         if step >= spec.steps:
             return
         num_lanes = len(wave.lanes)
         begin = time.perf_counter()
-        advance, state, seconds = _start(spec, wave, data, checkpoints, step, run)
-        workdir.write_json(path / "run.json", run)
+        mode = run["modes"][wave.group.name]
+        placed, advance, state, seconds = placing.together(_start, wave, mode, known_to_fit, data, checkpoints, step)
         devices = state.step.sharding.device_set
         say(
             f"{title} {wave.group.name}, {num_lanes} lane{'s' * (num_lanes > 1)}: {run['modes'][wave.group.name]} on "
-            f"{len(devices)} {next(iter(devices)).platform} device{'s' * (len(devices) > 1)}, "
+            f"{len(devices)} {next(iter(devices)).platform} device{'s' * (len(devices) > 1)}"
+            f"{f' of {hosts.count()} processes' if hosts.count() > 1 else ''}, "
             f"ready in {time.perf_counter() - begin:.1f} s{f', going on from step {step:,}' if step else ''}"
         )
+        say(f"  {placed.about()}")
 
-        progress, window = _Progress(spec.steps, num_lanes, say), _Window()
+        progress, window = Progress(spec.steps, num_lanes, say), _Window()
         saver = _Saver(checkpoints, num_lanes, spec.save_seconds, seconds)
         chunk = 1
         while step < spec.steps:
             num = min(chunk, spec.log_every - step % spec.log_every, spec.steps - step)
             begin = time.perf_counter()
-            state, sums = advance(state, jnp.int32(num))
-            window.add({name: np.asarray(values, np.float64)[:num_lanes] for name, values in sums.items()})
+            state, sums = placing.together(lambda s=state, n=num: jax.block_until_ready(advance(s, jnp.int32(n))))
+            sums, status = fetch((sums, state.status))
+            window.add({name: values[:num_lanes].astype(np.float64) for name, values in sums.items()})
             spent = time.perf_counter() - begin
             step += num
-            chunk = max(1, min(int(num * CHUNK_SECONDS / spent), 10 * num))
+            # The first process's clock is all processes' clock; a signal to any of them stops all.
+            clocks = hosts.gather([_next_chunk(num, spent), saver.due(), stop.received])
+            chunk, due, _ = clocks[0]
+            asked_to_stop = next((received for _, _, received in clocks if received), None)
             if step % spec.log_every == 0 or step == spec.steps:
                 progress.means = window.close()
                 history.append(_rows(wave, step, progress.means))
-            progress.show(step, num, spent, np.asarray(state.status)[:num_lanes])
-            if saver.due() or stop.received or step == spec.steps:
+            progress.show(step, num, spent, status[:num_lanes])
+            if due or asked_to_stop or step == spec.steps:
                 saver.save(step, state)
-            if stop.received:
+            if asked_to_stop:
                 checkpoints.wait()
-                raise Interrupted(stop.received)
+                raise Interrupted(asked_to_stop)
         checkpoints.wait()
         run["seconds"][wave.directory] = saver.seconds()
         workdir.write_json(path / "run.json", run)
         say(f"  trained in {clock(saver.seconds())}")
 
 
-def _start(
-    spec: Spec, wave: Wave, data: Dataset, checkpoints: Checkpoints, step: int, run: dict[str, Any]
-) -> tuple[Callable[[TrainState, jax.Array], tuple[TrainState, Logs]], TrainState, float]:
-    """Put a wave on the devices, compiled: (state, num_steps) -> (state, sums); its state; its seconds so far.
+def _next_chunk(num: int, spent: float) -> int:
+    """Return how many steps to take at once, after `num` steps took `spent` seconds."""
+    rate = num / spent
+    return max(1, min(int(max(rate * CHUNK_SECONDS, min(CHUNK_STEPS, rate * LONGEST_CHUNK))), 10 * num))
 
-    The lane mode is the run's where it has one, and is noted there where it is chosen now.
+
+def _start(
+    wave: Wave, mode: str, known_to_fit: bool, data: Dataset, checkpoints: Checkpoints, step: int
+) -> tuple[placing.Placed, Callable[[TrainState, jax.Array], tuple[TrainState, Logs]], TrainState, float]:
+    """Put a wave on the devices, compiled: where; (state, num_steps) -> (state, sums); its state; its seconds so far.
+
+    Raises:
+        OutOfMemory: it would not fit.
     """
     program = wave.group.program
-    mesh = sweep.make_mesh(wave.size)
-    size = sweep.padded_size(wave.size, mesh)
-    data = sweep.put_everywhere(data, mesh)
-    hypers = sweep.put_lanes(sweep.pad_lanes(wave.hypers, size), mesh)
-    mode = run["modes"].get(wave.group.name) or spec.lanes
-    if mode == "auto":
-        mode = sweep.fastest_mode(program, mesh, data, hypers)
-    run["modes"][wave.group.name] = mode
-
-    init, steps = sweep.compiled_init(program, mesh), sweep.compiled_steps(program, mesh, mode)
+    placed = placing.place(program, data, wave.size, mode, known_to_fit=known_to_fit)
+    hypers = placed.hypers(wave.hypers)
     seconds = 0.0
     if step:
         saved, counters = checkpoints.restore(step)
-        state = sweep.put_lanes(sweep.pad_lanes(as_tree(saved, jax.eval_shape(init, hypers)), size), mesh)
+        template = sweep.state_shapes(program, placed.mesh, placed.size)
+        state = put_lanes(pad_lanes(as_tree(saved, template), placed.size), placed.mesh)
         seconds = counters["seconds"]
     else:
-        state = init(hypers)
-
-    def advance(state, num_steps):
-        return steps(data, hypers, state, num_steps)
-
-    state, _ = jax.block_until_ready(advance(state, jnp.int32(0)))  # compiles
-    return advance, state, seconds
+        state = sweep.compiled_init(program, placed.mesh)(hypers)
+    advance = functools.partial(placed.steps, placed.data, hypers)
+    return placed, advance, jax.block_until_ready(state), seconds
 
 
 class _Saver:
@@ -252,9 +283,7 @@ class _Saver:
 
     def save(self, step: int, state: TrainState) -> None:
         begin = time.perf_counter()
-        if len(state.step) > self._num_lanes:  # lanes that only pad the devices are not kept
-            state = jax.tree.map(lambda leaf: leaf[: self._num_lanes], state)
-        self._checkpoints.save(step, state, {"step": step, "seconds": self.seconds()})
+        self._checkpoints.save(step, state, {"step": step, "lanes": self._num_lanes, "seconds": self.seconds()})
         self._last = time.perf_counter()
         self._cost = self._last - begin
 
@@ -281,42 +310,3 @@ def _rows(wave: Wave, step: int, means: dict[str, np.ndarray]) -> Iterator[dict[
         row = {name: float(f"{values[index]:.7g}") for name, values in means.items()}
         if not np.isnan(row["loss"]):
             yield {"lane": lane, "step": step, **row}
-
-
-class _Progress:
-    """One live line on a terminal, a line every ten seconds elsewhere."""
-
-    def __init__(self, steps: int, num_lanes: int, say: Callable[[str], None]):
-        self.steps, self.num_lanes, self.say = steps, num_lanes, say
-        self.means: dict[str, np.ndarray] = {}
-        self._rate = 0.0  # lane-steps a second, smoothed
-        self._live = sys.stdout.isatty()
-        self._shown = time.perf_counter()
-
-    def show(self, step: int, num: int, spent: float, status: np.ndarray) -> None:
-        rate = num * self.num_lanes / max(spent, 1e-9)
-        self._rate = rate if not self._rate else 0.8 * self._rate + 0.2 * rate
-        now = time.perf_counter()
-        if now - self._shown < (0.2 if self._live else 10.0) and step < self.steps:
-            return
-        self._shown = now
-        left = (self.steps - step) * self.num_lanes / self._rate
-        shown = {n: v for n in ("loss", "nll", "kl") if np.isfinite(v := self.means.get(n, np.nan)).any()}
-        losses = "  median " * bool(shown) + " ".join(f"{n} {np.nanmedian(v):.1f}" for n, v in shown.items())
-        diverged = f"  {(status >= 0).sum()} diverged" if (status >= 0).any() else ""
-        done = f"step {step:,}/{self.steps:,}  {self._rate:,.0f} lane-steps/s  ETA {clock(left)}"
-        line = f"{done}{losses}{diverged}"
-        if self._live:
-            sys.stdout.write("\r\x1b[2K" + line + ("\n" if step == self.steps else ""))
-            sys.stdout.flush()
-        else:
-            self.say("  " + line)
-
-
-def clock(seconds: float) -> str:
-    """Return seconds as "1:02:03", "2:03" or "3 s"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -78,7 +78,7 @@ class Spec:
     log_every: int = 100
     data_dir: str | None = dataclasses.field(default=None, metadata={"how": True})
     lanes: str = dataclasses.field(default="auto", metadata={"how": True})
-    max_lanes: int = dataclasses.field(default=64, metadata={"how": True})
+    max_lanes: int | str = dataclasses.field(default="auto", metadata={"how": True})  # "auto": what fits into memory
     save_seconds: float = dataclasses.field(default=15.0, metadata={"how": True})
 
     def to_json(self) -> dict[str, Any]:
@@ -183,9 +183,11 @@ def _defaults(program: Program, spec: Spec) -> dict[str, float]:
 
 
 def _check_numbers(spec: Spec, num_images: int) -> None:
-    for name in ("steps", "batch_size", "latent_dim", "critic_width", "critic_depth", "log_every", "max_lanes"):
+    for name in ("steps", "batch_size", "latent_dim", "critic_width", "critic_depth", "log_every"):
         if getattr(spec, name) < 1:
             raise InputError(f"--{name} must be at least 1, got {getattr(spec, name)}")
+    if spec.max_lanes != "auto" and not (isinstance(spec.max_lanes, int) and spec.max_lanes >= 1):
+        raise InputError(f"--max_lanes must be a whole number from 1, or auto, got {spec.max_lanes!r}")
     if spec.batch_size > num_images:
         raise InputError(
             f"--batch_size={spec.batch_size} is more than the {num_images} images of {spec.dataset!r}; lower it"

@@ -10,57 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jaxvae import hosts
 from jaxvae.data.grid import Dataset
+from jaxvae.lanes import LANE, over_lanes, update_lanes
 from jaxvae.train import step as single
 from jaxvae.types import Hypers, Logs, Program, TrainState
-
-LANE = "lane"
-
-
-def make_mesh(num_lanes: int, devices: list[jax.Device] | None = None) -> Mesh:
-    """Return a one-axis mesh over all devices, or over as many as there are lanes."""
-    devices = devices or jax.devices()
-    return Mesh(np.array(devices[: max(1, min(len(devices), num_lanes))]), (LANE,))
-
-
-def pad_lanes(tree: Any, num_lanes: int) -> Any:
-    """Repeat the last lane of every host array [R, ...] until there are num_lanes."""
-
-    def pad(leaf):
-        return np.concatenate([leaf, np.repeat(leaf[-1:], num_lanes - len(leaf), axis=0)])
-
-    return jax.tree.map(pad, tree)
-
-
-def padded_size(num_lanes: int, mesh: Mesh) -> int:
-    """Return the least number of lanes that divides evenly over the mesh."""
-    return -(-num_lanes // mesh.size) * mesh.size
-
-
-def put_lanes(tree: Any, mesh: Mesh) -> Any:
-    """Put host arrays [R, ...] on the mesh, lanes sharded."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(LANE)))
-
-
-def put_everywhere(tree: Any, mesh: Mesh) -> Any:
-    """Put a pytree on every device of the mesh whole."""
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
-
-
-def over_lanes(function: Callable, mesh: Mesh, mode: str) -> Callable:
-    """Lift `function(shared, lane) -> out` for one lane to (shared, lanes [R, ...]) -> out [R, ...].
-
-    Lanes are split over the mesh by `shard_map`, so no collective can appear; on each device they run side by side
-    (mode "vmap") or one after another (mode "map").
-    """
-
-    def on_one_device(shared, lanes):
-        if mode == "vmap":
-            return jax.vmap(function, in_axes=(None, 0))(shared, lanes)
-        return jax.lax.map(functools.partial(function, shared), lanes)
-
-    split = PartitionSpec(LANE)
-    return jax.shard_map(on_one_device, mesh=mesh, in_specs=(PartitionSpec(), split), out_specs=split, check_vma=False)
 
 
 def run_steps(
@@ -107,12 +61,11 @@ def compiled_steps(
 ) -> Callable[[Dataset, Hypers, TrainState, jax.Array], tuple[TrainState, Logs]]:
     """Return the jitted (data, hypers [R], state [R], num_steps) -> (state [R], sums [R]); the state is donated."""
 
-    def one(shared, lane):
+    def one(shared, hypers, state):
         data, num_steps = shared
-        hypers, state = lane
         return run_steps(program, data, hypers, state, num_steps)
 
-    lifted = over_lanes(one, mesh, mode)
+    lifted = update_lanes(one, mesh, mode)
 
     def steps(data, hypers, state, num_steps):
         return lifted((data, num_steps), (hypers, state))
@@ -120,22 +73,48 @@ def compiled_steps(
     return jax.jit(steps, donate_argnums=2)
 
 
-def fastest_mode(program: Program, mesh: Mesh, data: Dataset, hypers: Hypers, budget: float = 1.0) -> str:
-    """Measure "map" and "vmap" on a few real steps and return the faster; no belief about the hardware enters.
+def state_shapes(program: Program, mesh: Mesh, num_lanes: int) -> TrainState:
+    """Return the shapes of the state of num_lanes lanes as `compiled_init` makes them; nothing is allocated."""
+    return _shapes(jax.eval_shape(compiled_init(program, mesh), _hyper_shapes(program, num_lanes)), mesh, LANE)
 
-    Both programs are compiled; `budget` is the seconds each may run besides.
+
+def steps_for(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Dataset) -> jax.stages.Compiled:
+    """Compile `compiled_steps` for num_lanes lanes and data of this shape, once; nothing is allocated.
+
+    Unlike the jitted function, what comes back can be asked for the memory it takes before it is called.
     """
-    if len(hypers["seed"]) == mesh.size:
-        return "map"  # one lane per device: the two are the same program
-    seconds = {}
-    for mode in ("map", "vmap"):
-        steps = compiled_steps(program, mesh, mode)
-        state = jax.block_until_ready(steps(data, hypers, compiled_init(program, mesh)(hypers), jnp.int32(1)))[0]
-        num, spent = 1, 0.0
-        while spent < budget:
-            begin = time.perf_counter()
-            state, _ = jax.block_until_ready(steps(data, hypers, state, jnp.int32(num)))
-            spent = time.perf_counter() - begin
-            seconds[mode] = spent / num
-            num = max(num + 1, min(10 * num, int(1.2 * budget / seconds[mode])))
-    return min(seconds, key=seconds.get)
+    return _steps_for(program, mesh, mode, num_lanes, _shapes(data, mesh))
+
+
+@functools.cache
+def _steps_for(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Dataset) -> jax.stages.Compiled:
+    hypers = _shapes(_hyper_shapes(program, num_lanes), mesh, LANE)
+    state = state_shapes(program, mesh, num_lanes)
+    num_steps = jax.ShapeDtypeStruct((), np.int32)
+    return compiled_steps(program, mesh, mode).lower(data, hypers, state, num_steps).compile()
+
+
+def _hyper_shapes(program: Program, num_lanes: int) -> Hypers:
+    names = single.hyper_defaults(program)
+    return {n: jax.ShapeDtypeStruct((num_lanes,), np.uint32 if n == "seed" else np.float32) for n in names}
+
+
+def _shapes(tree: Any, mesh: Mesh, *axes: str) -> Any:
+    """Return the shapes of a pytree that lies on the mesh, leading axes split as given."""
+    where = NamedSharding(mesh, PartitionSpec(*axes))
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), tree)
+
+
+def seconds_a_step(
+    advance: Callable[[TrainState, jax.Array], tuple[TrainState, Logs]], state: TrainState, budget: float = 1.0
+) -> float:
+    """Measure a compiled (state, num_steps) -> (state, sums) on as many real steps as take `budget` seconds."""
+    state, _ = jax.block_until_ready(advance(state, jnp.int32(1)))
+    num, spent = 1, 0.0
+    while spent < budget:
+        begin = time.perf_counter()
+        state, _ = jax.block_until_ready(advance(state, jnp.int32(num)))
+        spent = max(hosts.gather(time.perf_counter() - begin))  # the slowest process's, so all make the same calls
+        seconds = spent / num
+        num = max(num + 1, min(10 * num, int(1.2 * budget / seconds)))
+    return seconds

@@ -1,5 +1,7 @@
 """The folder a sweep lives in: what lies where, who may write, and tables that survive a kill. Knows no device.
 
+Of several processes only the first writes here; in the others a write does nothing.
+
 WORKDIR/spec.json        the resolved spec; its presence makes a folder a workdir
         run.json         how it has run so far: lane modes, waves, seconds, environment
         checkpoints/     one folder a wave of lanes
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxvae import hosts
 from jaxvae.train.spec import Spec, differences
 from jaxvae.types import InputError
 
@@ -34,6 +37,8 @@ class WorkdirError(InputError):
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Replace a file so that a reader sees the old or the new text, whatever happens in between."""
+    if not hosts.is_first():
+        return
     temporary = path.with_name(f".{path.name}.tmp")
     temporary.write_text(text)
     os.replace(temporary, path)
@@ -140,6 +145,8 @@ class Table:
 
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows at the end; a kill can cut the last one short, which `read` forgives."""
+        if not hosts.is_first():
+            return
         with open(self.path, "a", newline="") as file:
             csv.DictWriter(file, self.columns, restval="", lineterminator="\n").writerows(rows)
 

@@ -1,0 +1,174 @@
+"""What the benchmark found, as a sentence, a table and a figure. Knows only the lines of results.jsonl."""
+
+import pathlib
+
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from jaxvae.report import style
+
+
+def _config(line: dict) -> str:
+    dtype = "" if line["dtype"] == "float32" else f" {line['dtype']}"
+    return f"{line['architecture']} {line['objective']}{dtype}"
+
+
+def _who(line: dict) -> str:
+    if not line["implementation"].startswith("jaxvae"):
+        return line["implementation"].replace("torch", "PyTorch") + ", one by one"
+    return f"{line['lanes']} lane{'s' if line['lanes'] > 1 else ''}, {line['mode']}"
+
+
+def _digits(value: float) -> str:
+    """Return a number to three digits, thousands separated."""
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _between(found: dict, times: str = "") -> str:
+    return f"{_digits(found['median'])}{times} ({_digits(found['min'])} to {_digits(found['max'])})"
+
+
+def _share(line: dict, name: str) -> str:
+    return f"{100 * line[name]:.0f}%" if name in line else ""
+
+
+def sentence(line: dict) -> str:
+    """Return one line for a terminal."""
+    if line["suite"] == "machine":
+        return (
+            f"{line['device']}, {line['devices']} device(s): float32 product "
+            f"{line['matmul_float32_flop_per_s'] / 1e9:,.0f} GFLOP/s, bfloat16 "
+            f"{line['matmul_bfloat16_flop_per_s'] / 1e9:,.0f}, memory {line['bandwidth_bytes_per_s'] / 1e9:,.0f} GB/s"
+        )
+    if "error" in line:
+        return f"{_config(line)}, {_who(line)}: {line['error']}"
+    if line["suite"] == "start":
+        stages = ", ".join(f"{stage[:-2]} {found['median']:.1f}" for stage, found in line["seconds"].items())
+        return f"{_config(line)}, {_who(line)}, {line['cache']} start, seconds: {stages}"
+    ratio = f", {_between(line['ratio'], ' x ')} {line['over']}" if "ratio" in line else ""
+    shares = f", {_share(line, 'share_of_matmul')} of matmul" if "share_of_matmul" in line else ""
+    devices = f", {line['devices']} device(s)" if line.get("scaled") == "devices" else ""
+    return f"{_config(line)}, {_who(line)}{devices}: {_between(line['images_per_s'])} images/s{shares}{ratio}"
+
+
+def _markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def table(lines: list[dict]) -> str:
+    """Return Markdown: where and with what it was measured, then a table for each suite."""
+    where = lines[0]
+    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    parts = [f"{sentence(where)}. {versions}; commit {where['commit']}, {where['time']}, load {where['load']}."]
+
+    found = [line for line in lines if line["suite"] == "train" and "error" not in line]
+    if found:
+        over = sorted({line["over"] for line in found if "over" in line})
+        header = ("network and objective", "trained", "images/s", "ms a lane and step", "minutes a model*")
+        header += ("of matmul", "of bandwidth")
+        header += ("over the faster PyTorch",) if over else ()
+        rows = []
+        for line in found:
+            row = (_config(line), _who(line), _between(line["images_per_s"]))
+            row += (_digits(line["ms_per_lane_step"]["median"]), _digits(line["extrapolated_minutes_per_model"]))
+            row += (_share(line, "share_of_matmul"), _share(line, "share_of_bandwidth"))
+            rows.append(row + ((_between(line["ratio"], " x") if "ratio" in line else "1",) if over else ()))
+        parts.append(_markdown(header, rows))
+        parts.append("\\* 300,000 steps, extrapolated from steps/s; of a sweep, its share of the time.")
+
+    found = [line for line in lines if line["suite"] == "scale" and "error" not in line]
+    if found:
+        header = ("network and objective", "trained", "devices", "images/s", "ms a lane and step", "of matmul")
+        rows = [
+            (
+                _config(line),
+                _who(line),
+                str(min(line["devices"], line["lanes"])),
+                _between(line["images_per_s"]),
+                _digits(line["ms_per_lane_step"]["median"]),
+                _share(line, "share_of_matmul"),
+            )
+            for line in found
+        ]
+        parts.append(_markdown(header, rows))
+
+    found = [line for line in lines if line["suite"] == "start"]
+    if found:
+        stages = list(found[0]["seconds"])
+        header = ("network and objective", "lanes", "start", *(f"{stage[:-2]}, s" for stage in stages))
+        rows = [
+            (
+                _config(line),
+                str(line["lanes"]),
+                line["cache"],
+                *(_digits(line["seconds"][stage]["median"]) for stage in stages),
+            )
+            for line in found
+        ]
+        parts.append(_markdown(header, rows))
+
+    failed = [line for line in lines if "error" in line]
+    parts += ["\n".join(f"- {sentence(line)}" for line in failed)] if failed else []
+    return "\n\n".join(parts) + "\n"
+
+
+@style.styled
+def save_figure(lines: list[dict], path: pathlib.Path) -> None:
+    """Draw images/s over lanes, and what a lane costs over lanes; PyTorch is a dashed line of the same colour.
+
+    Nothing is drawn when no number of lanes was timed.
+    """
+    timed = [line for line in lines if line["suite"] in ("train", "scale") and "error" not in line]
+    timed = [line for line in timed if line.get("scaled") != "devices"]
+    ours = [line for line in timed if line["implementation"] == "jaxvae"]
+    if not ours:
+        return
+    names = list(dict.fromkeys(_config(line) for line in ours))
+    made, (rate, cost) = style.panels(2, extra_width=2.0)
+    handles = []
+    for index, name in enumerate(names):
+        colour = style.QUALITATIVE[index % len(style.QUALITATIVE)]
+        marker = style.MARKERS[index % len(style.MARKERS)]
+        # The scale suite is another measurement of the same thing: drawn where the train suite has fewer points.
+        groups = [[line for line in ours if _config(line) == name and line["suite"] == s] for s in ("train", "scale")]
+        group = max(groups, key=lambda found: len({line["lanes"] for line in found}))
+        best = {}
+        for line in group:
+            if line["images_per_s"]["median"] > best.get(line["lanes"], line)["images_per_s"]["median"] * 0.999999:
+                best[line["lanes"]] = line
+        points = [best[lanes] for lanes in sorted(best)]
+        lanes = [line["lanes"] for line in points]
+        rates = [line["images_per_s"] for line in points]
+        errors = [[r["median"] - r["min"] for r in rates], [r["max"] - r["median"] for r in rates]]
+        rate.errorbar(lanes, [r["median"] for r in rates], errors, color=colour, marker=marker, capsize=3)
+        peers = [line for line in timed if _config(line) == name and line["implementation"] != "jaxvae"]
+        peer = max((line["images_per_s"]["median"] for line in peers), default=None)
+        if peer:
+            rate.axhline(peer, color=colour, linestyle="--", linewidth=1.4)
+        costs = [line["ms_per_lane_step"]["median"] for line in points]
+        unit = points[0]["batch_size"] * 1e3 / peer if peer else costs[0]
+        cost.plot(lanes, [c / unit for c in costs], color=colour, marker=marker)
+        handles.append(Line2D([], [], color=colour, marker=marker, label=name))
+    compared = any(line["implementation"] != "jaxvae" for line in timed)
+    if compared:
+        cost.axhline(1.0, color=style.FAINT, linestyle="--", linewidth=1.4)
+        handles.append(Line2D([], [], color=style.FAINT, linestyle="--", label="PyTorch, one model after another"))
+    every = sorted({line["lanes"] for line in ours})
+    for axes in (rate, cost):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(every, [str(number) for number in every])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xlabel("lanes trained together")
+    rate.set_yscale("log")
+    rate.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    rate.yaxis.set_minor_locator(NullLocator())
+    rate.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    rate.set_title("images per second, all lanes")
+    cost.set_ylim(0, 1.08 * cost.get_ylim()[1])
+    cost.set_title("time for a lane's step, " + ("PyTorch's is 1" if compared else "the first point is 1"))
+    style.legend_above(made, handles)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    made.savefig(path, dpi=style.DPI)
