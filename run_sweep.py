@@ -57,7 +57,9 @@ flags.DEFINE_integer("log_every", DEFAULT.log_every, "Steps between rows of hist
 flags.DEFINE_string("workdir", None, "Where everything is kept. Default: runs/OBJECTIVE_DATASET.")
 flags.DEFINE_bool("resume", None, "Go on from what the workdir holds. Default: if it holds this very sweep.")
 flags.DEFINE_bool("overwrite", False, "Delete the sweep that the workdir holds, and start anew.")
-flags.DEFINE_string("lanes", DEFAULT.lanes, "vmap, map, or auto: the one that a short measurement finds faster.")
+flags.DEFINE_string(
+    "lanes", DEFAULT.lanes, "vmap, map, split, or auto: the one that a short measurement finds fastest."
+)
 flags.DEFINE_string(
     "max_lanes", DEFAULT.max_lanes, "Most lanes trained at the same time, or auto: as memory allows; more go in waves."
 )

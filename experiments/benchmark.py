@@ -38,7 +38,7 @@ import measuring
 import paper_count
 from jaxvae import data, lanes
 from jaxvae.machine import processor
-from jaxvae.train import spec, sweep
+from jaxvae.train import placing, spec, sweep
 from jaxvae.types import InputError, Program
 
 SUITES = ("train", "start", "scale")
@@ -52,7 +52,9 @@ flags.DEFINE_list("dtypes", ["float32"], "float32, bfloat16.")
 flags.DEFINE_list("lanes", ["1", "8"], "Numbers of lanes.")
 flags.DEFINE_list("scale_lanes", ["1", "2", "4", "8", "16"], "Numbers of lanes of the scale suite.")
 flags.DEFINE_list("scale_devices", ["1", "2", "3", "4"], "Numbers of fake CPU devices of the scale suite.")
-flags.DEFINE_list("modes", ["auto"], "auto (the faster, by a short measurement), vmap, map; several are compared.")
+flags.DEFINE_list(
+    "modes", ["auto"], "auto (the fastest, by a short measurement), vmap, map, split; several are compared."
+)
 flags.DEFINE_string("dataset", "sprites", "Data set, by the names run_sweep.py takes.")
 flags.DEFINE_string("data_dir", None, "Where its files are, if it has any.")
 flags.DEFINE_integer("batch_size", 64, "Images a lane sees in a step.")
@@ -84,31 +86,27 @@ class Lanes:
     def __init__(self, program: Program, train: data.Dataset, num_lanes: int, mode: str):
         seeds = spec.Axis("seed", tuple(float(lane) for lane in range(num_lanes)))
         group = spec.expand(chosen(program, (seeds,)), train.shape, len(train))[0]
-        self.mesh = lanes.make_mesh(num_lanes)
-        self.num_lanes = lanes.padded_size(num_lanes, self.mesh)  # what is trained, and so what is counted
-        self.hypers = lanes.put_lanes(lanes.pad_lanes(group.hypers, self.num_lanes), self.mesh)
-        self.data = lanes.put_everywhere(train, self.mesh)
-        self.program = group.program
-        self.mode = mode
-        if mode == "auto" and self.num_lanes > self.mesh.size:
-            self.mode = min(("map", "vmap"), key=self.seconds_a_step)
-        elif mode == "auto":
-            self.mode = "map"  # one lane per device: the two are the same program
-        self.steps = self.compiled(self.mode)
-        self.state = sweep.compiled_init(self.program, self.mesh)(self.hypers)
+        self.program, self.data, self.asked, self.lanes = group.program, train, group.hypers, num_lanes
+        modes = placing.modes(num_lanes) if mode == "auto" else (mode,)
+        self.mode = modes[0] if len(modes) == 1 else min(modes, key=self.seconds_a_lane_step)
+        self.num_lanes, self.steps, self.state = self.prepared(self.mode)
 
-    def compiled(self, mode: str):
-        """Return the program that takes steps, as training compiles it: once."""
-        return sweep.steps_for(self.program, self.mesh, mode, self.num_lanes, self.data)
+    def prepared(self, mode: str):
+        """Return how many lanes are trained in a mode, (state, num_steps) -> (state, sums) compiled once, the state."""
+        mesh = lanes.make_mesh(self.lanes, sharing=mode == "split")
+        size = lanes.padded_size(self.lanes, mesh)  # what is trained, and so what is counted
+        hypers, train = lanes.put_lanes(lanes.pad_lanes(self.asked, size), mesh), lanes.put_everywhere(self.data, mesh)
+        steps = functools.partial(sweep.steps_for(self.program, mesh, mode, size, train), train, hypers)
+        return size, steps, sweep.compiled_init(self.program, mesh)(hypers)
 
-    def seconds_a_step(self, mode: str) -> float:
+    def seconds_a_lane_step(self, mode: str) -> float:
         """Measure a mode on a few real steps, as training does to choose one."""
-        advance = functools.partial(self.compiled(mode), self.data, self.hypers)
-        return sweep.seconds_a_step(advance, sweep.compiled_init(self.program, self.mesh)(self.hypers), FLAGS.seconds)
+        size, steps, state = self.prepared(mode)
+        return sweep.seconds_a_step(steps, state, FLAGS.seconds) / size
 
     def run(self, num_steps: int) -> None:
         """Take steps with every lane and wait for the last."""
-        self.state, sums = self.steps(self.data, self.hypers, self.state, jax.numpy.int32(num_steps))
+        self.state, sums = self.steps(self.state, jax.numpy.int32(num_steps))
         if int(sums["count"].min()) != num_steps:
             raise RuntimeError("a lane diverged: its numbers are no longer those of training")
 

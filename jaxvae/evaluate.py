@@ -60,7 +60,7 @@ def encode(
         nats.
     """
     lanes = len(jax.tree.leaves(params)[0])
-    mesh = make_mesh(lanes)
+    mesh = make_mesh(lanes, sharing=True)
     size = padded_size(lanes, mesh)
     numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
     # Side by side fills an accelerator; one after another stays in a CPU's cache.

@@ -1,7 +1,8 @@
 """Lanes over devices: the mesh, how arrays come onto it and back, how a function of one lane runs on all of them.
 
 Lanes are the first axis of an array. Each device has as many as any other, in their order, and so has each process its
-own consecutive ones: nothing here makes devices talk to each other. Knows no loss and no model.
+own consecutive ones. Devices do not talk to each other, except those that share a lane (see `parts`). Knows no
+loss and no model.
 """
 
 import functools
@@ -15,20 +16,32 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxvae import hosts
+from jaxvae.parts import PART
 
 LANE = "lane"  # the mesh axis that lanes are split over
 
 
-def make_mesh(num_lanes: int, devices: list[jax.Device] | None = None) -> Mesh:
-    """Return a one-axis mesh over all devices of all processes, or over as many as there are lanes.
+def make_mesh(num_lanes: int, devices: list[jax.Device] | None = None, *, sharing: bool = False) -> Mesh:
+    """Return a mesh [lanes, parts] over all devices of all processes, or over as many as there are lanes.
 
     Every process has a part in it, though some of its lanes then only pad: each must run every program.
+
+    Args:
+        num_lanes: how many.
+        devices: those to use; None for all.
+        sharing: whether CPU devices of a single process that would be left over share the lanes, as many each.
     """
     own: dict[int, list[jax.Device]] = {}
     for device in devices or jax.devices():
         own.setdefault(device.process_index, []).append(device)
     share = max(1, -(-num_lanes // len(own)))
-    return Mesh(np.array([device for process in sorted(own) for device in own[process][:share]]), (LANE,))
+    chosen = [device for process in sorted(own) for device in own[process][:share]]
+    parts = 1
+    if sharing and len(own) == 1 and chosen[0].platform == "cpu":
+        (every,) = own.values()
+        parts = len(every) // len(chosen)
+        chosen = every[: len(chosen) * parts]
+    return Mesh(np.array(chosen).reshape(-1, parts), (LANE, PART))
 
 
 def pad_lanes(tree: Any, num_lanes: int) -> Any:
@@ -42,7 +55,7 @@ def pad_lanes(tree: Any, num_lanes: int) -> Any:
 
 def padded_size(num_lanes: int, mesh: Mesh) -> int:
     """Return the least number of lanes that divides evenly over the mesh."""
-    return -(-num_lanes // mesh.size) * mesh.size
+    return -(-num_lanes // mesh.shape[LANE]) * mesh.shape[LANE]
 
 
 def put_lanes(tree: Any, mesh: Mesh) -> Any:
@@ -104,16 +117,20 @@ def fetch(tree: Any, reduce: Callable[[np.ndarray], np.ndarray] = np.asarray) ->
 
 
 def own_shards(array: jax.Array) -> list[tuple[int, np.ndarray]]:
-    """Return (first lane, lanes [r, ...]) of an array [R, ...] for each device of this process, in the lanes' order."""
-    shards = [(shard.index[0].start or 0, np.asarray(shard.data)) for shard in array.addressable_shards]
+    """Return (first lane, lanes [r, ...]) of an array [R, ...] for each device of this process, in the lanes' order.
+
+    Of devices that share lanes only one counts.
+    """
+    firsts = [shard for shard in array.addressable_shards if shard.replica_id == 0]
+    shards = [(shard.index[0].start or 0, np.asarray(shard.data)) for shard in firsts]
     return sorted(shards, key=lambda shard: shard[0])
 
 
 def over_lanes(function: Callable, mesh: Mesh, mode: str) -> Callable:
     """Lift `function(shared, lane) -> out` for one lane to (shared, lanes [R, ...]) -> out [R, ...].
 
-    Lanes are split over the mesh by `shard_map`, so no collective can appear; on each device they run side by side
-    (mode "vmap") or one after another (mode "map").
+    Lanes are split over the mesh by `shard_map`, so no collective can appear unless devices share a lane; on each
+    device they run side by side (mode "vmap") or one after another (any other mode).
     """
 
     def on_one_device(shared, lanes):
@@ -133,8 +150,8 @@ def split_lanes(function: Callable, mesh: Mesh) -> Callable:
 def update_lanes(function: Callable, mesh: Mesh, mode: str) -> Callable:
     """Lift `function(shared, constants, state) -> (state, out)` for one lane to (shared, (constants, state)) [R, ...].
 
-    As `over_lanes`, but in mode "map" each lane's state is replaced where it lies. A map would write all states to new
-    memory, which on CPU took a fifth of a call that makes one step of lanes with a large critic.
+    As `over_lanes`, but lanes that run one after another are replaced where they lie. A map would write all states to
+    new memory, which on CPU took a fifth of a call that makes one step of lanes with a large critic.
     """
 
     def on_one_device(shared, lanes):

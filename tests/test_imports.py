@@ -6,7 +6,7 @@ import pytest
 from conftest import ROOT
 
 FLOORS = [
-    {"types", "machine"},
+    {"types", "machine", "parts"},
     {"hosts"},
     {"lanes"},
     {"data", "models", "objectives", "metrics"},

@@ -161,7 +161,7 @@ def test_an_accelerator_holds_lanes_and_the_host_only_copies():
     device = types.SimpleNamespace(
         platform="gpu", process_index=0, memory_stats=lambda: {"bytes_limit": 9, "bytes_in_use": 4}
     )
-    mesh = types.SimpleNamespace(devices=np.array([device, device]), size=2)
+    mesh = types.SimpleNamespace(devices=np.array([device, device]), shape={"lane": 2})
     state = {"w": jax.ShapeDtypeStruct((4, 10), np.float32)}
     assert memory.need(state, mesh) == Memory(80, memory.COPIES * 160)
     assert memory.available(mesh).device == 5

@@ -1,13 +1,14 @@
 """Lanes: each equals a solo run, they do not touch each other, and numbers compile nothing."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.sharding import Mesh
 
 from jaxvae.data.grid import from_arrays
-from jaxvae.lanes import LANE, make_mesh, pad_lanes, padded_size, put_everywhere, put_lanes
+from jaxvae.lanes import make_mesh, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.train import step, sweep
 from jaxvae.types import Program
 
@@ -31,7 +32,7 @@ def lanes(objective="factor_vae", **swept):
 
 
 def train(hypers, data, num_steps, *, objective="factor_vae", mode="vmap", devices=1, chunks=1):
-    mesh = Mesh(np.array(jax.devices()[:devices]), (LANE,))
+    mesh = make_mesh(len(hypers["seed"]), jax.devices()[:devices], sharing=mode == "split")
     hypers = put_lanes(pad_lanes(hypers, padded_size(len(hypers["seed"]), mesh)), mesh)
     state = sweep.compiled_init(program(objective), mesh)(hypers)
     data = put_everywhere(data, mesh)
@@ -62,6 +63,26 @@ def test_every_lane_equals_a_solo_run(data, mode, devices):
         row = jax.tree.map(lambda leaf, i=index: leaf[i : i + 1], state)
         assert_close(row.params, alone.params, atol=2e-4)
         assert row.step == alone.step == 20
+
+
+@pytest.mark.parametrize("objective", ["beta_vae", "factor_vae"])
+def test_a_lane_split_over_devices_equals_a_solo_run(objective):
+    images = np.random.default_rng(0).integers(0, 2, (64, 16, 16, 1), dtype=np.uint8) * 255
+    chosen = dataclasses.replace(program(objective), architecture="conv", image_shape=(16, 16, 1))
+    states = []
+    for mode in ("map", "split"):
+        mesh = make_mesh(1, sharing=mode == "split")
+        hypers = put_lanes(lanes(objective, seed=[3], lr=[1e-3]), mesh)
+        state = sweep.compiled_init(chosen, mesh)(hypers)
+        steps = sweep.compiled_steps(chosen, mesh, mode)
+        placed = put_everywhere(from_arrays("noise", images, annotation="none"), mesh)
+        text = steps.lower(placed, hypers, state, jnp.int32(4)).compile().as_text()
+        assert ("all-reduce" in text) == (mode == "split")  # gradients are summed over the parts of the batch
+        state, _ = steps(placed, hypers, state, jnp.int32(4))
+        assert len(state.step.devices()) == (4 if mode == "split" else 1)
+        states.append(jax.device_get(state))
+    assert_close(states[0].params, states[1].params, atol=2e-4)
+    assert_close(states[0].opt["vae"][0].mu, states[1].opt["vae"][0].mu, rtol=2e-3, atol=1e-5)
 
 
 def test_swept_numbers_matter(data):

@@ -24,6 +24,8 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
+from jaxvae.parts import over_parts
+
 CACHE_BYTES = 1024 * 1024
 """The largest activation of a block for each CPU core, some four of which are alive at once.
 
@@ -91,10 +93,14 @@ def stack(
         strides: of every layer.
         transposed: whether they scatter (`conv_transpose`) rather than gather (`conv`).
     """
-    layers = [
+    layers = tuple(
         Layer(kernel.shape[0], stride, transposed, after_relu=index > 0)
         for index, ((kernel, _), stride) in enumerate(zip(weights, strides, strict=True))
-    ]
+    )
+    return over_parts(functools.partial(_run, layers))(tuple(weights), x)
+
+
+def _run(layers: tuple[Layer, ...], weights, x: jax.Array) -> jax.Array:
     matrices = [_matrices(layer, kernel) for layer, (kernel, _) in zip(layers, weights, strict=True)]
 
     def run(block):

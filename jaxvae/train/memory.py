@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import jax
 from jax.sharding import Mesh
 
+from jaxvae.lanes import LANE
+
 MARGIN = 1 / 8
 """The part of what is free that a new wave leaves alone: for compilers, for fragments, for what others may take."""
 
@@ -66,7 +68,7 @@ def need(state: Any, mesh: Mesh, shared: int = 0, compiled: jax.stages.Compiled 
         compiled: the program that takes the steps; None for the least that any program needs.
     """
     devices = [device for device in mesh.devices.flat if device.process_index == jax.process_index()]
-    device = size_of(state) / mesh.size
+    device = size_of(state) / mesh.shape[LANE]
     saving = COPIES * device * len(devices)
     analysis = compiled.memory_analysis() if compiled is not None else None
     if analysis is not None:

@@ -11,7 +11,8 @@ from jax.sharding import Mesh
 
 from jaxvae import hosts
 from jaxvae.data.grid import Dataset
-from jaxvae.lanes import make_mesh, pad_lanes, padded_size, put_everywhere, put_lanes
+from jaxvae.lanes import LANE, make_mesh, pad_lanes, padded_size, put_everywhere, put_lanes
+from jaxvae.parts import PART
 from jaxvae.train import memory, sweep
 from jaxvae.train.memory import Memory
 from jaxvae.train.waves import even_size
@@ -36,7 +37,7 @@ class Placed(NamedTuple):
         """Say in words what it takes and what there is."""
         taken, _ = memory.tightest(self.need, self.room)
         on_device = taken == self.need.device
-        lanes = self.size // self.mesh.size if on_device else self.size
+        lanes = self.size // self.mesh.shape[LANE] if on_device else self.size
         each = " on each device" * (on_device and self.mesh.size > 1)
         return f"memory: {memory.as_text(taken / lanes)} a lane, {memory.words(self.need, self.room)}{each}"
 
@@ -50,7 +51,7 @@ def place(
         program: what to compile.
         data: the training set.
         num_lanes: how many.
-        mode: "map" or "vmap".
+        mode: "map", "vmap" or "split".
         margin: the part of what is free that must stay so.
         known_to_fit: do not ask whether it fits: it did before in this process, whose allocators keep what they have
             freed and make it look taken.
@@ -59,7 +60,7 @@ def place(
         OutOfMemory: it would not fit.
     """
     memory.release()
-    mesh = make_mesh(num_lanes)
+    mesh = make_mesh(num_lanes, sharing=mode == "split")
     size = padded_size(num_lanes, mesh)
     data = put_everywhere(data, mesh)
     state = sweep.state_shapes(program, mesh, size)
@@ -92,7 +93,7 @@ def choose(
         program: the group's.
         data: the training set.
         hypers: name -> [R], of all its lanes.
-        lanes: "map", "vmap", or "auto" for the faster.
+        lanes: "map", "vmap", "split", or "auto" for the fastest.
         max_lanes: an upper bound, or "auto".
         say: prints a line.
 
@@ -102,14 +103,12 @@ def choose(
     num_lanes = len(hypers["seed"])
     limit = memory.most_lanes(max_lanes, jax.device_count(), jax.default_backend())
     wanted = even_size(num_lanes, limit)
-    modes = ("map", "vmap") if lanes == "auto" else (lanes,)
-    if wanted <= jax.device_count():
-        modes = modes[:1]  # one lane per device: the two are the same program
+    tried = (lanes,) if lanes != "auto" else modes(wanted)
     sizes: dict[str, int] = {}
     seconds: dict[str, float] = {}
-    for mode in modes:
+    for mode in tried:
         try:
-            sizes[mode], seconds[mode] = _fit(program, data, hypers, mode, limit, measure=len(modes) > 1)
+            sizes[mode], seconds[mode] = _fit(program, data, hypers, mode, limit, measure=len(tried) > 1)
         except memory.OutOfMemory as error:
             lacking = error.need, error.room
     if not sizes:
@@ -118,6 +117,13 @@ def choose(
     if sizes[mode] < wanted and max_lanes != "auto":
         say(f"memory allows {sizes[mode]} lanes at a time, fewer than --max_lanes={max_lanes}")
     return mode, sizes[mode]
+
+
+def modes(num_lanes: int) -> tuple[str, ...]:
+    """Return the modes worth measuring: those that differ where there are so many lanes."""
+    if num_lanes > jax.device_count():
+        return ("map", "vmap")
+    return ("map", "split") if make_mesh(num_lanes, sharing=True).shape[PART] > 1 else ("map",)
 
 
 def _fit(

@@ -12,7 +12,7 @@ from jaxvae import models, objectives
 from jaxvae.train.step import hyper_defaults
 from jaxvae.types import InputError, Program, look_up
 
-LANE_MODES = ("auto", "vmap", "map")
+LANE_MODES = ("auto", "vmap", "map", "split")
 
 
 class Axis(NamedTuple):
