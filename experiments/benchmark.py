@@ -6,7 +6,7 @@ python experiments/benchmark.py --suite=train,start,scale             everything
 python experiments/benchmark.py --flagfile=experiments/benchmark_gpu.flags
 python experiments/benchmark.py --quick                               does it run at all; the numbers mean nothing
 
-Writes one JSON line per figure to OUT/results.jsonl (appended), and this run's OUT/table.md and OUT/figure.png.
+Writes one JSON line per figure to OUT/results.jsonl (appended), and this run's OUT/table.md and figures.
 
 Contestants are timed in turn, A B C A B C …; rates are medians over the turns with the least and greatest, ratios are
 taken within a round. Images and steps are summed over lanes. Models trained one after another cost what one costs, so
@@ -15,7 +15,6 @@ large matrices and an in-place add. Minutes for 300,000 steps are extrapolated f
 rounds float32 products to TF32 unless told otherwise, which PyTorch must be told to: it is timed both ways.
 """
 
-import functools
 import itertools
 import json
 import operator
@@ -34,11 +33,13 @@ import jax
 from absl import app, flags, logging
 
 import benchmark_report
+import growth
 import measuring
 import paper_count
-from jaxvae import data, lanes
+from contestants import Lanes, chosen
+from jaxvae import data
 from jaxvae.machine import processor
-from jaxvae.train import placing, spec, sweep
+from jaxvae.train import spec
 from jaxvae.types import InputError, Program
 
 SUITES = ("train", "start", "scale")
@@ -64,7 +65,7 @@ flags.DEFINE_integer("repeats", 5, "Turns of each contestant.")
 flags.DEFINE_float("seconds", 2.0, "Length of a turn.")
 flags.DEFINE_float("minutes", None, "Begin nothing new after so many minutes.")
 flags.DEFINE_integer("devices", None, "Fake devices on a CPU; by default one for each core, as run_sweep.py has it.")
-flags.DEFINE_string("out", "runs/benchmark", "Folder for results.jsonl, table.md, figure.png.")
+flags.DEFINE_string("out", "runs/benchmark", "Folder for results.jsonl, table.md and the figures.")
 flags.DEFINE_bool("quick", False, "A smoke run: small images, an mlp, short turns, where not given otherwise.")
 FLAGS = flags.FLAGS
 
@@ -78,48 +79,6 @@ QUICK = {
     "repeats": 2,
     "seconds": 0.05,
 }
-
-
-class Lanes:
-    """A sweep over seeds in training, as run_sweep.py trains it: state on the devices, steps in one compiled call."""
-
-    def __init__(self, program: Program, train: data.Dataset, num_lanes: int, mode: str):
-        seeds = spec.Axis("seed", tuple(float(lane) for lane in range(num_lanes)))
-        group = spec.expand(chosen(program, (seeds,)), train.shape, len(train))[0]
-        self.program, self.data, self.asked, self.lanes = group.program, train, group.hypers, num_lanes
-        modes = placing.modes(num_lanes) if mode == "auto" else (mode,)
-        self.mode = modes[0] if len(modes) == 1 else min(modes, key=self.seconds_a_lane_step)
-        self.num_lanes, self.steps, self.state = self.prepared(self.mode)
-
-    def prepared(self, mode: str):
-        """Return how many lanes are trained in a mode, (state, num_steps) -> (state, sums) compiled once, the state."""
-        mesh = lanes.make_mesh(self.lanes, sharing=mode == "split")
-        size = lanes.padded_size(self.lanes, mesh)  # what is trained, and so what is counted
-        hypers, train = lanes.put_lanes(lanes.pad_lanes(self.asked, size), mesh), lanes.put_everywhere(self.data, mesh)
-        steps = functools.partial(sweep.steps_for(self.program, mesh, mode, size, train), train, hypers)
-        return size, steps, sweep.compiled_init(self.program, mesh)(hypers)
-
-    def seconds_a_lane_step(self, mode: str) -> float:
-        """Measure a mode on a few real steps, as training does to choose one."""
-        size, steps, state = self.prepared(mode)
-        return sweep.seconds_a_step(steps, state, FLAGS.seconds) / size
-
-    def run(self, num_steps: int) -> None:
-        """Take steps with every lane and wait for the last."""
-        self.state, sums = self.steps(self.state, jax.numpy.int32(num_steps))
-        if int(sums["count"].min()) != num_steps:
-            raise RuntimeError("a lane diverged: its numbers are no longer those of training")
-
-
-def chosen(program: Program, axes: tuple[spec.Axis, ...] = ()) -> spec.Spec:
-    """Return the sweep of one program over some axes."""
-    same = ("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth")
-    return spec.Spec(
-        objectives=(program.objective,),
-        architectures=(program.architecture,),
-        sweep=axes,
-        **{name: getattr(program, name) for name in same},
-    )
 
 
 class Lines:
@@ -171,7 +130,7 @@ def train_cell(
             lines.add(about | ours | {"error": "left out, it would not fit in memory beside the others"})
             continue
         try:
-            made = Lanes(program, train, number, mode)
+            made = Lanes(program, train, number, mode, FLAGS.seconds)
             made.run(1)
         except jax.errors.JaxRuntimeError as error:
             lines.add(about | ours | {"error": str(error).splitlines()[0]})
@@ -313,8 +272,11 @@ def first_step(asked: dict, kept: str) -> dict[str, float]:
 
 
 def scale_suite(lines: Lines, train: data.Dataset) -> None:
-    """Time one program with more and more lanes, and on a CPU with more and more fake devices."""
+    """Time one program with more and more of one thing: lanes, latents, pixels, images, steps, on a CPU devices."""
     program = programs(train)[0]
+    for scaled, cells in growth.variants(program, train, FLAGS.quick).items():
+        grow_cells(lines, scaled, cells)
+    grow_steps(lines, program, train)
     numbers = [int(n) for n in FLAGS.scale_lanes]
     train_cell(lines, "scale", program, train, numbers, FLAGS.modes[:1], False)
     if jax.default_backend() != "cpu":
@@ -336,6 +298,36 @@ def scale_suite(lines: Lines, train: data.Dataset) -> None:
             for text in (pathlib.Path(folder) / "results.jsonl").read_text().splitlines():
                 if json.loads(text)["suite"] == "train":
                     lines.add(json.loads(text) | {"suite": "scale", "scaled": "devices"}, whole=True)
+
+
+def grow_cells(lines: Lines, scaled: str, cells: list[growth.Cell]) -> None:
+    """Time programs and data sets that differ in one thing, in turn; write a line for each."""
+    number = int(FLAGS.lanes[-1])
+    if lines.late(f"scale, {scaled}"):
+        return
+    made = [Lanes(cell.program, cell.data, number, growth.mode(), FLAGS.seconds) for cell in cells]
+    rates = measuring.in_turn(dict(enumerate(one.run for one in made)), FLAGS.seconds, FLAGS.repeats)
+    for index, (cell, one) in enumerate(zip(cells, made, strict=True)):
+        line = growth.about(cell.program, one) | {"scaled": scaled, "value": cell.value}
+        line |= {"data_megabytes": round(cell.data.pixels.nbytes / 1e6, 1)}
+        line |= {"megabytes_per_lane": round(one.lane_bytes() / 1e6, 1)}
+        lines.add(line | measured([one.num_lanes * rate for rate in rates[index]], cell.program, lines.common))
+
+
+def grow_steps(lines: Lines, program: Program, train: data.Dataset) -> None:
+    """Take more and more steps with the same lanes: what a step costs, and the memory in use after so many."""
+    if lines.late("scale, steps"):
+        return
+    made, taken = Lanes(program, train, int(FLAGS.lanes[-1]), growth.mode(), FLAGS.seconds), 0
+    made.run(1)
+    for total in growth.STEPS[: 2 if FLAGS.quick else None]:
+        begin = time.perf_counter()
+        made.run(total - taken)
+        rate = made.num_lanes * (total - taken) / (time.perf_counter() - begin)
+        taken = total
+        line = growth.about(program, made) | {"scaled": "steps", "value": total}
+        line |= {"megabytes_in_use": round(measuring.in_use() / 1e6, 1)}
+        lines.add(line | measured([rate], program, lines.common))
 
 
 def main(_) -> None:
@@ -371,7 +363,8 @@ def main(_) -> None:
         suites[name](lines, train)
     (out / "table.md").write_text(benchmark_report.table(lines.all))
     benchmark_report.save_figure(lines.all, out / "figure.png")
-    print(f"\n{benchmark_report.table(lines.all)}\n{out}/results.jsonl, table.md, figure.png")
+    benchmark_report.save_growth(lines.all, out / "growth.png")
+    print(f"\n{benchmark_report.table(lines.all)}\n{out}/results.jsonl, table.md, *.png")
 
 
 if __name__ == "__main__":

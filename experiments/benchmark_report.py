@@ -50,6 +50,8 @@ def sentence(line: dict) -> str:
     ratio = f", {_between(line['ratio'], ' x ')} {line['over']}" if "ratio" in line else ""
     shares = f", {_share(line, 'share_of_matmul')} of matmul" if "share_of_matmul" in line else ""
     devices = f", {line['devices']} device(s)" if line.get("scaled") == "devices" else ""
+    if "value" in line:
+        devices = f", {line['value']:,} {line['scaled']}"
     return f"{_config(line)}, {_who(line)}{devices}: {_between(line['images_per_s'])} images/s{shares}{ratio}"
 
 
@@ -79,7 +81,33 @@ def table(lines: list[dict]) -> str:
         parts.append(_markdown(header, rows))
         parts.append("\\* 300,000 steps, extrapolated from steps/s; of a sweep, its share of the time.")
 
-    found = [line for line in lines if line["suite"] == "scale" and "error" not in line]
+    grown = [line for line in lines if "value" in line]
+    if grown:
+        header = (
+            "network and objective",
+            "trained",
+            "with",
+            "ms a lane and step",
+            "MB a lane",
+            "MB of data",
+            "MB in use",
+        )
+        rows = [
+            (
+                _config(line),
+                _who(line),
+                f"{line['value']:,} {line['scaled']}",
+                _between(line["ms_per_lane_step"]),
+                *(
+                    _digits(line[n]) if n in line else ""
+                    for n in ("megabytes_per_lane", "data_megabytes", "megabytes_in_use")
+                ),
+            )
+            for line in grown
+        ]
+        parts.append(_markdown(header, rows))
+
+    found = [line for line in lines if line["suite"] == "scale" and "error" not in line and "value" not in line]
     if found:
         header = ("network and objective", "trained", "devices", "images/s", "ms a lane and step", "of matmul")
         rows = [
@@ -122,7 +150,7 @@ def save_figure(lines: list[dict], path: pathlib.Path) -> None:
     Nothing is drawn when no number of lanes was timed.
     """
     timed = [line for line in lines if line["suite"] in ("train", "scale") and "error" not in line]
-    timed = [line for line in timed if line.get("scaled") != "devices"]
+    timed = [line for line in timed if "scaled" not in line]
     ours = [line for line in timed if line["implementation"] == "jaxvae"]
     if not ours:
         return
@@ -172,3 +200,30 @@ def save_figure(lines: list[dict], path: pathlib.Path) -> None:
     style.legend_above(made, handles)
     path.parent.mkdir(parents=True, exist_ok=True)
     made.savefig(path, dpi=style.DPI)
+
+
+@style.styled
+def save_growth(lines: list[dict], path: pathlib.Path) -> None:
+    """Draw what a lane's step costs against each thing that was varied, devices among them; nothing where none was."""
+    grown = [line for line in lines if "scaled" in line and "error" not in line]
+    names = list(dict.fromkeys(line["scaled"] for line in grown))
+    if not names:
+        return
+    made, every = style.panels(len(names))
+    for axes, name in zip(every, names, strict=True):
+        points = [line for line in grown if line["scaled"] == name]
+        values = [line.get("value", line["devices"]) for line in points]
+        costs = [line["ms_per_lane_step"] for line in points]
+        errors = [[c["median"] - c["min"] for c in costs], [c["max"] - c["median"] for c in costs]]
+        axes.errorbar(values, [c["median"] for c in costs], errors, color=style.QUALITATIVE[0], marker="o", capsize=3)
+        axes.set_xscale("log")
+        axes.set_xticks(values, [_short(value) for value in values])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_ylim(0, 1.08 * axes.get_ylim()[1])
+        axes.set_xlabel(name)
+        axes.set_ylabel("ms a lane and step")
+    made.savefig(path, dpi=style.DPI)
+
+
+def _short(value: int) -> str:
+    return f"{value / 1000:.0f}k" if value >= 10_000 else str(value)

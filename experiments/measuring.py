@@ -141,6 +141,13 @@ def memory() -> int:
     return sum(found.get("bytes_limit", 2**63) for found in stats)
 
 
+def in_use() -> int:
+    """Return the bytes in use: of the devices, or where those are a CPU's, resident in this process."""
+    if jax.default_backend() == "cpu":
+        return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return sum((device.memory_stats() or {}).get("bytes_in_use", 0) for device in jax.devices())
+
+
 @functools.cache
 def commit() -> str:
     """Return the commit of this checkout, with "+" when files differ from it, or "unknown" outside of one."""
