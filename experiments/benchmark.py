@@ -315,14 +315,15 @@ def grow_cells(lines: Lines, scaled: str, cells: list[growth.Cell]) -> None:
 
 
 def grow_steps(lines: Lines, program: Program, train: data.Dataset) -> None:
-    """Take more and more steps with the same lanes: what a step costs, and the memory in use after so many."""
+    """Take more and more steps with the same lanes, as many a call as training does: their cost, the memory in use."""
     if lines.late("scale, steps"):
         return
     made, taken = Lanes(program, train, int(FLAGS.lanes[-1]), growth.mode(), FLAGS.seconds), 0
-    made.run(1)
+    made.run(growth.CALL)
     for total in growth.STEPS[: 2 if FLAGS.quick else None]:
         begin = time.perf_counter()
-        made.run(total - taken)
+        for _ in range(taken, total, growth.CALL):
+            made.run(growth.CALL)
         rate = made.num_lanes * (total - taken) / (time.perf_counter() - begin)
         taken = total
         line = growth.about(program, made) | {"scaled": "steps", "value": total}

@@ -14,6 +14,7 @@ LATENTS = (2, 10, 50)
 SIDES = (32, 64, 128)
 IMAGES = (1_000, 10_000, 100_000)
 STEPS = (10, 30, 100, 300)
+CALL = 10  # steps a call; while one runs, XLA's CPU client keeps some 3 MB a step until it ends
 
 
 class Cell(NamedTuple):

@@ -88,12 +88,18 @@ def train_step(program: Program, data: Dataset, hypers: Hypers, state: TrainStat
     `status` says at which step that was.
     """
     (_, (logs, model_state)), grads = jax.value_and_grad(loss, has_aux=True)(state.params, program, data, hypers, state)
-    params, opt = {}, {}
-    for player, optimiser in optimisers(hypers).items():
-        updates, opt[player] = optimiser.update(grads[player], state.opt[player], state.params[player])
-        params[player] = optax.apply_updates(state.params[player], updates)
     finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((logs["loss"], grads))]).all()
-    healthy = finite & (state.status < 0)
-    moved = TrainState(state.step + 1, params, opt, model_state, state.status)
-    stayed = state.replace(status=jnp.where(state.status < 0, state.step, state.status))
-    return jax.tree.map(lambda new, old: jnp.where(healthy, new, old), moved, stayed), logs
+
+    def move():
+        params, opt = {}, {}
+        for player, optimiser in optimisers(hypers).items():
+            updates, opt[player] = optimiser.update(grads[player], state.opt[player], state.params[player])
+            params[player] = optax.apply_updates(state.params[player], updates)
+        return TrainState(state.step + 1, params, opt, model_state, state.status)
+
+    def stay():
+        return state.replace(status=jnp.where(state.status < 0, state.step, state.status))
+
+    # A branch, not a choice between two results: that would read and write the optimiser's state once more. Side by
+    # side (vmap) it becomes the choice.
+    return jax.lax.cond(finite & (state.status < 0), move, stay), logs
