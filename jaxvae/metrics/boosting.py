@@ -15,6 +15,7 @@ import numpy as np
 from jaxvae.metrics.information import count_values
 
 TREES_AT_ONCE = 128  # classes of all factors together, beyond which trees are grown in turn
+TAIL = (*range(1, 9), 10, 13, 17, 22, 29, 38, 50, 65)  # points that the outermost splits cut off
 BLOCK = 128  # points of a partial sum
 TIE = 1e-4  # gains closer than this share count as equal: a latent and its copy take turns
 LARGEST_STEP = 1e6  # a leaf of points that are certain and wrong asks for infinity; this much is as certain
@@ -31,7 +32,7 @@ class Split(NamedTuple):
     """Where nodes are split: points of a node with bins[latent] <= bin go left. Each array is [T, nodes]."""
 
     latent: jax.Array  # i32
-    bin: jax.Array  # i32; num_bins where a node stays whole
+    bin: jax.Array  # i32; more than there are where a node stays whole
     gain: jax.Array  # f32, the fall of the sum of squares, 0 where a node stays whole
     left_sum: jax.Array  # f32, of gradients
     left_count: jax.Array  # f32
@@ -48,20 +49,20 @@ def boost(
     num_rounds: int = 100,
     depth: int = 3,
     learning_rate: float = 0.1,
-    num_bins: int = 64,
+    num_bins: int = 96,
 ) -> Boosted:
     """Fit `GradientBoostingClassifier()` to each column of labels, and predict test points.
 
-    Each round fits a regression tree to the residuals y_c - p_c of each class c, p = softmax(F), F starting from the log
-    shares of the classes: splits maximise the fall of the sum of squares (as friedman_mse does), and a leaf adds
+    Each round fits a regression tree to the residuals y_c - p_c of each class c, p = softmax(F), F starting from the
+    log shares of the classes: splits maximise the fall of the sum of squares (as friedman_mse does), and a leaf adds
     learning_rate * (C-1)/C * Σ r / Σ p(1-p) to F_c. A column of size 2 has one tree a round, for F_1 - F_0, which is
     what the two trees of the softmax form come to. C counts the classes that occur in labels; those that do not are
     never predicted. Importances add up the gains of all trees by latent.
 
-    Differs from scikit-learn: splits are sought between num_bins groups of points of equal size (between all distinct
-    values where there are not more than that), sums are float32 of gradients rounded to 8 bits, and values that are
-    neighbours in float32 can be told apart, where scikit-learn takes steps of 1e-7 for none. Ties between latents are
-    broken at random, as there.
+    Differs from scikit-learn: splits are sought between num_bins groups of points, of equal size but for the ends
+    (between all distinct values where there are not more than that), and they are judged by float32 sums of gradients
+    rounded to 8 bits; steps are not rounded. Values that are neighbours in float32 can be told apart, where
+    scikit-learn takes differences below 1e-7 for none. Ties between latents are broken at random, as there.
 
     Args:
         features: f32[N, D], finite.
@@ -72,7 +73,7 @@ def boost(
         num_rounds: trees of each class.
         depth: of a tree; a tree has 2 ** depth leaves.
         learning_rate: share of each tree.
-        num_bins: groups of points of each latent, at most 256.
+        num_bins: groups of points of each latent, where splits are sought. Time and memory grow with it.
     """
     num_points, num_latents = features.shape
     thresholds = candidate_splits(features, num_bins)
@@ -81,7 +82,7 @@ def boost(
     real = jnp.arange(num_points + padding) < num_points
     bins = _bins(jnp.pad(features, ((0, padding), (0, 0))), thresholds)
     test_bins = _bins(test_features, thresholds)
-    left = (bins[:, :, None] <= jnp.arange(num_bins - 1, dtype=jnp.uint8)) & real[None, :, None]
+    left = (bins[:, :, None] <= jnp.arange(num_bins - 1, dtype=bins.dtype)) & real[None, :, None]
     # Zeros and ones are exact in bfloat16, and sums of products are float32.
     left = left.astype(jnp.bfloat16).transpose(1, 0, 2).reshape(len(real), -1)
     labels = jnp.pad(labels, ((0, padding), (0, 0))).T
@@ -118,26 +119,40 @@ def candidate_splits(features: jax.Array, num_bins: int) -> jax.Array:
     """Return f32[num_bins - 1, D], rising: x <= threshold is left. Infinite where there are fewer candidates.
 
     Halfway between neighbouring distinct values, as scikit-learn: between all of them if there are at most num_bins,
-    else at the first change of value in each of num_bins runs of equal length.
+    else at certain ranks, or at the first change of value that follows.
     """
     ordered = jnp.sort(features, axis=0)
     low, high = ordered[:-1], ordered[1:]
     middle = low / 2 + high / 2
     middle = jnp.where(middle < high, middle, low)  # neighbours in float32 have nothing between them
     changes = low < high
-    positions = jnp.arange(len(low))[:, None]
-    wanted = jnp.arange(1, num_bins)
-    by_run = jax.lax.cummin(jnp.where(changes, positions, len(low)), axis=0, reverse=True)
-    by_run = by_run[jnp.minimum(wanted * len(features) // num_bins, len(low)) - 1]
+    none = len(low)
+    next_change = jnp.where(changes, jnp.arange(none)[:, None], none)
+    next_change = jnp.pad(jax.lax.cummin(next_change, axis=0, reverse=True), ((0, 1), (0, 0)), constant_values=none)
+    by_rank = next_change[_ranks(len(ordered), num_bins) - 1]
     count = jnp.cumsum(changes, axis=0)
-    by_value = jax.vmap(lambda column: jnp.searchsorted(column, wanted), in_axes=1, out_axes=1)(count)
-    chosen = jnp.where(count[-1] < num_bins, by_value, by_run)
+    by_value = jax.vmap(lambda column: jnp.searchsorted(column, jnp.arange(1, num_bins)), in_axes=1, out_axes=1)(count)
+    chosen = jnp.where(count[-1] < num_bins, by_value, by_rank)
     return jnp.take_along_axis(jnp.pad(middle, ((0, 1), (0, 0)), constant_values=jnp.inf), chosen, axis=0)
 
 
+def _ranks(num_points, num_bins):
+    """Return i64[num_bins - 1], rising, how many points lie left of each split: evenly, and finer towards both ends.
+
+    Trees like to cut off a few extreme points. Where a latent's tail belongs to one class, much is gained there, and
+    without the finer ends the importances of noisy latents came out up to 0.04 away from those of all splits.
+    """
+    ends = np.array(TAIL[: num_bins // 6], int)
+    ends = ends[ends < num_points // num_bins]
+    last = ends.max(initial=0)
+    inner = np.linspace(last, num_points - last, num_bins + 1 - 2 * len(ends))[1:-1].round().astype(int)
+    return np.clip(np.concatenate([ends, inner, num_points - ends[::-1]]), 1, num_points)
+
+
 def _bins(features, thresholds):
-    """Return u8[D, N], how many thresholds lie below each value."""
-    return (features.T[:, :, None] > thresholds.T[:, None, :]).sum(-1, dtype=jnp.uint8)
+    """Return integers [D, N], how many thresholds lie below each value; u8 where that is enough."""
+    dtype = jnp.uint8 if len(thresholds) < 256 else jnp.int32
+    return (features.T[:, :, None] > thresholds.T[:, None, :]).sum(-1, dtype=dtype)
 
 
 def _trees(sizes):
@@ -197,8 +212,8 @@ def _grow(bins, test_bins, left, num_points, depth, trees):
     """Grow T trees.
 
     Args:
-        bins: u8[D, N] of points.
-        test_bins: u8[D, M].
+        bins: integers [D, N] of points.
+        test_bins: integers [D, M].
         left: bf16[N, D * (num_bins - 1)].
         num_points: f32[], without padding.
         depth: of a tree.
@@ -273,7 +288,7 @@ def _best_split(left_sums, left_counts, total, count, lots):
     splits = gain > 0
     return Split(
         latent=latent,
-        bin=jnp.where(splits, edge, shape[-1] + 256),
+        bin=jnp.where(splits, edge, left_sums.shape[-1]),
         gain=gain,
         left_sum=jnp.where(splits, at_edge(left_sums), total),
         left_count=jnp.where(splits, at_edge(left_counts), count),
@@ -296,8 +311,7 @@ def _leaf_values(leaf, residuals, curvature, num_leaves):
 
     def add(number, totals):  # block by block: sums along rows of all points are slow on a CPU
         leaf_, r, c = (
-            jax.lax.dynamic_slice_in_dim(array, number * width, width, axis=1)
-            for array in (leaf, residuals, curvature)
+            jax.lax.dynamic_slice_in_dim(array, number * width, width, axis=1) for array in (leaf, residuals, curvature)
         )
         here = leaf_ == leaves
         return totals[0] + jnp.where(here, r, 0.0), totals[1] + jnp.where(here, c, 0.0)

@@ -20,7 +20,7 @@ def dci_scores(
     num_rounds: int = 100,
     depth: int = 3,
     learning_rate: float = 0.1,
-    num_bins: int = 64,
+    num_bins: int = 96,
 ) -> dict[str, jax.Array]:
     """Score how few factors each latent is needed for, how few latents each factor needs, and how well it is told.
 
@@ -46,7 +46,7 @@ def dci_scores(
         num_rounds: 100 trees for each value of each factor, as scikit-learn's GradientBoostingClassifier().
         depth: 3, likewise.
         learning_rate: 0.1, likewise.
-        num_bins: splits are sought between so many groups of points of equal size.
+        num_bins: splits are sought between so many groups of points.
 
     Differs from: Eastwood & Williams fit a lasso or random forests, and their informativeness is a prediction error,
     better when low. This follows disentanglement_lib: boosted trees, accuracy, 10⁻¹¹ added to R inside entropies.
