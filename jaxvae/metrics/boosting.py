@@ -14,6 +14,7 @@ import numpy as np
 
 from jaxvae.metrics.information import count_values
 
+HIGHEST = jax.lax.Precision.HIGHEST  # some accelerators would otherwise round float32 gradients to 10 bits
 TREES_AT_ONCE = 128  # classes of all factors together, beyond which trees are grown in turn
 TAIL = (*range(1, 9), 10, 13, 17, 22, 29, 38, 50, 65)  # points that the outermost splits cut off
 BLOCK = 128  # points of a partial sum
@@ -38,7 +39,7 @@ class Split(NamedTuple):
     left_count: jax.Array  # f32
 
 
-@functools.partial(jax.jit, static_argnames=("sizes", "num_rounds", "depth", "num_bins"))
+@functools.partial(jax.jit, static_argnames=("sizes", "num_rounds", "depth", "num_bins", "dtype"))
 def boost(
     features: jax.Array,
     labels: jax.Array,
@@ -50,6 +51,7 @@ def boost(
     depth: int = 3,
     learning_rate: float = 0.1,
     num_bins: int = 96,
+    dtype: str = "bfloat16",
 ) -> Boosted:
     """Fit `GradientBoostingClassifier()` to each column of labels, and predict test points.
 
@@ -61,7 +63,7 @@ def boost(
 
     Differs from scikit-learn: splits are sought between num_bins groups of points, of equal size but for the ends
     (between all distinct values where there are not more than that), and they are judged by float32 sums of gradients
-    rounded to 8 bits; steps are not rounded. Values that are neighbours in float32 can be told apart, where
+    rounded to 8 bits (see dtype); steps are not rounded. Values that are neighbours in float32 can be told apart, where
     scikit-learn takes differences below 1e-7 for none. Ties between latents are broken at random, as there.
 
     Args:
@@ -74,6 +76,7 @@ def boost(
         depth: of a tree; a tree has 2 ** depth leaves.
         learning_rate: share of each tree.
         num_bins: groups of points of each latent, where splits are sought. Time and memory grow with it.
+        dtype: "bfloat16", or "float32" to judge splits by gradients that are not rounded, which takes longer.
     """
     num_points, num_latents = features.shape
     thresholds = candidate_splits(features, num_bins)
@@ -83,8 +86,8 @@ def boost(
     bins = _bins(jnp.pad(features, ((0, padding), (0, 0))), thresholds)
     test_bins = _bins(test_features, thresholds)
     left = (bins[:, :, None] <= jnp.arange(num_bins - 1, dtype=bins.dtype)) & real[None, :, None]
-    # Zeros and ones are exact in bfloat16, and sums of products are float32.
-    left = left.astype(jnp.bfloat16).transpose(1, 0, 2).reshape(len(real), -1)
+    # Zeros and ones are exact in bfloat16, and sums of products are float32; much faster where processors know of it.
+    left = left.astype(dtype).transpose(1, 0, 2).reshape(len(real), -1)
     labels = jnp.pad(labels, ((0, padding), (0, 0))).T
 
     columns, classes = _trees(sizes)
@@ -214,7 +217,7 @@ def _grow(bins, test_bins, left, num_points, depth, trees):
     Args:
         bins: integers [D, N] of points.
         test_bins: integers [D, M].
-        left: bf16[N, D * (num_bins - 1)].
+        left: [N, D * (num_bins - 1)], 1 where a point lies left of a split, else 0, in the type of gradients.
         num_points: f32[], without padding.
         depth: of a tree.
         trees: residuals f32[T, N], curvature p(1-p) f32[T, N], lots f32[T, 2 ** depth - 1, D] that break ties.
@@ -225,13 +228,13 @@ def _grow(bins, test_bins, left, num_points, depth, trees):
     """
     residuals, curvature, lots = trees
     num_trees, num_latents = len(residuals), len(bins)
-    gradients = residuals.astype(jnp.bfloat16)
+    gradients = residuals.astype(left.dtype)
 
     def sums(weights):
-        return jnp.matmul(weights, left, preferred_element_type=jnp.float32)
+        return jnp.matmul(weights, left, precision=HIGHEST, preferred_element_type=jnp.float32)
 
     left_sums = sums(gradients)[:, None]  # [T, nodes, J]
-    left_counts = jnp.broadcast_to(sums(jnp.ones((1, left.shape[0]), jnp.bfloat16)), left_sums.shape)
+    left_counts = jnp.broadcast_to(sums(jnp.ones((1, left.shape[0]), left.dtype)), left_sums.shape)
     total = gradients.astype(jnp.float32).sum(1)[:, None]  # [T, nodes]
     count = jnp.full((num_trees, 1), num_points)
     node, test_node = (jnp.zeros((num_trees, b.shape[1]), jnp.uint8) for b in (bins, test_bins))
@@ -246,7 +249,7 @@ def _grow(bins, test_bins, left, num_points, depth, trees):
             break
         # Sums of the left children; those of the right are what is left of the parent.
         masks = [node == 2 * parent for parent in range(number)]
-        weights = [jnp.where(mask, gradients, 0) for mask in masks] + [mask.astype(jnp.bfloat16) for mask in masks]
+        weights = [jnp.where(mask, gradients, 0) for mask in masks] + [mask.astype(left.dtype) for mask in masks]
         of_left = sums(jnp.concatenate(weights)).reshape(2, number, num_trees, -1).transpose(0, 2, 1, 3)
         left_sums = _interleave(of_left[0], left_sums - of_left[0])
         left_counts = _interleave(of_left[1], left_counts - of_left[1])

@@ -5,6 +5,7 @@ Written from the definitions and from disentanglement_lib's configuration, for r
 """
 
 import numpy as np
+from reference.disentanglement import encode, sample_factors
 from scipy.stats import entropy
 from sklearn.ensemble import GradientBoostingClassifier
 
@@ -46,3 +47,10 @@ def scores(importances, accuracy):
 def dci_of_points(codes, factors, test_codes, test_factors, **settings):
     """Return the three scores of exactly these points."""
     return scores(*boosted(codes, factors, test_codes, test_factors, **settings))
+
+
+def dci(codes, sizes, random, num_train=10_000, num_test=5_000, **settings):
+    """Return the three scores of codes of a complete grid, points drawn as disentanglement_lib draws them."""
+    factors, test_factors = (sample_factors(random, sizes, (number,)) for number in (num_train, num_test))
+    points, test_points = encode(codes, factors, sizes), encode(codes, test_factors, sizes)
+    return dci_of_points(points, factors, test_points, test_factors, **settings)
