@@ -96,6 +96,8 @@ def boost(
     test_raw = jnp.broadcast_to(raw[:, None], (len(raw), len(test_features)))
     raw = jnp.broadcast_to(raw[:, None], (len(raw), len(real)))
     targets = labels[columns] == classes[:, None]
+    # Trees of classes that occur draw lots by their place among each other: what never occurs changes nothing.
+    place = jnp.maximum(jnp.cumsum(jnp.isfinite(raw[:, 0])) - 1, 0)
     grow = functools.partial(_grow, bins, test_bins, left, jnp.float32(num_points), depth)
 
     def round_of_trees(number, state):
@@ -104,6 +106,7 @@ def boost(
         residuals = jnp.where(real, targets - probability, 0.0)
         curvature = jnp.where(real, probability * (1.0 - probability), 0.0)
         lots = jax.random.uniform(jax.random.fold_in(key, number), (len(columns), 2**depth - 1, num_latents))
+        lots = lots[place]
         if len(columns) <= TREES_AT_ONCE:
             steps, test_steps, gains = grow((residuals, curvature, lots))
         else:
