@@ -50,7 +50,7 @@ def boost(
     num_rounds: int = 100,
     depth: int = 3,
     learning_rate: float = 0.1,
-    num_bins: int = 96,
+    num_bins: int = 64,
     dtype: str = "bfloat16",
 ) -> Boosted:
     """Fit `GradientBoostingClassifier()` to each column of labels, and predict test points.
@@ -125,21 +125,26 @@ def candidate_splits(features: jax.Array, num_bins: int) -> jax.Array:
     """Return f32[num_bins - 1, D], rising: x <= threshold is left. Infinite where there are fewer candidates.
 
     Halfway between neighbouring distinct values, as scikit-learn: between all of them if there are at most num_bins,
-    else at certain ranks, or at the first change of value that follows.
+    else in the widest gap around certain ranks, so that clusters of points, as discrete factors make them, stay whole.
     """
     ordered = jnp.sort(features, axis=0)
     low, high = ordered[:-1], ordered[1:]
     middle = low / 2 + high / 2
     middle = jnp.where(middle < high, middle, low)  # neighbours in float32 have nothing between them
-    changes = low < high
-    none = len(low)
-    next_change = jnp.where(changes, jnp.arange(none)[:, None], none)
-    next_change = jnp.pad(jax.lax.cummin(next_change, axis=0, reverse=True), ((0, 1), (0, 0)), constant_values=none)
-    by_rank = next_change[_ranks(len(ordered), num_bins) - 1]
-    count = jnp.cumsum(changes, axis=0)
+    middle = jnp.pad(middle, ((0, 1), (0, 0)), constant_values=jnp.inf)
+    count = jnp.cumsum(low < high, axis=0)
     by_value = jax.vmap(lambda column: jnp.searchsorted(column, jnp.arange(1, num_bins)), in_axes=1, out_axes=1)(count)
-    chosen = jnp.where(count[-1] < num_bins, by_value, by_rank)
-    return jnp.take_along_axis(jnp.pad(middle, ((0, 1), (0, 0)), constant_values=jnp.inf), chosen, axis=0)
+
+    places = _ranks(len(ordered), num_bins) - 1  # of gaps
+    edges = np.concatenate([places[:1], (places[:-1] + places[1:] + 1) // 2, places[-1:] + 1])
+    window = edges[:-1, None] + np.arange(max(1, np.diff(edges).max()))
+    inside = window < edges[1:, None]
+    window = np.where(inside, window, edges[:-1, None])
+    gaps = jnp.where(inside[:, :, None], (high - low)[window], -1.0)  # [num_bins - 1, width, D]
+    by_gap = jnp.take_along_axis(window, gaps.argmax(1), axis=1)
+    found = jnp.where(gaps.max(1) > 0, jnp.take_along_axis(middle, by_gap, axis=0), jnp.inf)
+    found = jax.lax.cummin(found, axis=0, reverse=True)  # where equal values fill a window, the next threshold twice
+    return jnp.where(count[-1] < num_bins, jnp.take_along_axis(middle, by_value, axis=0), found)
 
 
 def _ranks(num_points, num_bins):
@@ -152,7 +157,7 @@ def _ranks(num_points, num_bins):
     ends = ends[ends < num_points // num_bins]
     last = ends.max(initial=0)
     inner = np.linspace(last, num_points - last, num_bins + 1 - 2 * len(ends))[1:-1].round().astype(int)
-    return np.clip(np.concatenate([ends, inner, num_points - ends[::-1]]), 1, num_points)
+    return np.clip(np.concatenate([ends, inner, num_points - ends[::-1]]), 1, num_points - 1)
 
 
 def _bins(features, thresholds):

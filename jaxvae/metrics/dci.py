@@ -20,7 +20,7 @@ def dci_scores(
     num_rounds: int = 100,
     depth: int = 3,
     learning_rate: float = 0.1,
-    num_bins: int = 96,
+    num_bins: int = 64,
 ) -> dict[str, jax.Array]:
     """Score how few factors each latent is needed for, how few latents each factor needs, and how well it is told.
 
