@@ -150,8 +150,8 @@ def candidate_splits(features: jax.Array, num_bins: int) -> jax.Array:
 def _ranks(num_points, num_bins):
     """Return i64[num_bins - 1], rising, how many points lie left of each split: evenly, and finer towards both ends.
 
-    Trees like to cut off a few extreme points. Where a latent's tail belongs to one class, much is gained there, and
-    without the finer ends the importances of noisy latents came out up to 0.04 away from those of all splits.
+    Trees like to cut off a few extreme points, and where a latent's tail belongs to one class much is gained there:
+    with even splits alone, DCI of noisy codes came out up to 0.036 below that of all splits.
     """
     ends = np.array(TAIL[: num_bins // 6], int)
     ends = ends[ends < num_points // num_bins]
