@@ -1,8 +1,9 @@
-"""How fast sweeps train, start and scale, against paper counts, the machine's own ceilings, and PyTorch one by one.
+"""How fast sweeps train, start, scale and are scored: against paper counts, the machine, PyTorch and scikit-learn.
 
 python experiments/benchmark.py                                       train, on this machine
 python experiments/benchmark.py --peer=torch --lanes=1,8              the same against PyTorch, in turn
-python experiments/benchmark.py --suite=train,start,scale             everything
+python experiments/benchmark.py --suite=metrics                        metrics against NumPy and scikit-learn
+python experiments/benchmark.py --suite=train,start,scale,metrics     everything
 python experiments/benchmark.py --flagfile=experiments/benchmark_gpu.flags
 python experiments/benchmark.py --quick                               does it run at all; the numbers mean nothing
 
@@ -32,6 +33,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import jax
 from absl import app, flags, logging
 
+import benchmark_metrics
 import benchmark_report
 import growth
 import measuring
@@ -42,7 +44,7 @@ from jaxvae.machine import processor
 from jaxvae.train import spec
 from jaxvae.types import InputError, Program
 
-SUITES = ("train", "start", "scale")
+SUITES = ("train", "start", "scale", "metrics")
 STUDY_STEPS = 300_000  # of a model of the 12,600-model study
 START_REPEATS = 3
 
@@ -331,6 +333,17 @@ def grow_steps(lines: Lines, program: Program, train: data.Dataset) -> None:
         lines.add(line | measured([rate], program, lines.common))
 
 
+def metrics_suite(lines: Lines, _) -> None:
+    """Time every metric with every number of lanes beside its restatement in NumPy and scikit-learn, where it has one.
+
+    Compilation is the first call's excess over a later one.
+    """
+    for line in benchmark_metrics.measure([int(n) for n in FLAGS.lanes], FLAGS.repeats, FLAGS.seconds, FLAGS.quick):
+        lines.add(line)
+        if lines.late(f"metrics after {line['metric']}"):
+            return
+
+
 def main(_) -> None:
     """Measure the machine, then what the flags ask for."""
     logging.set_verbosity(logging.ERROR)
@@ -359,7 +372,7 @@ def main(_) -> None:
     ceilings = measuring.ceilings(FLAGS.quick, FLAGS.peer == "torch")
     lines = Lines(out / "results.jsonl", ceilings)
     lines.add({"suite": "machine", "processor": processor(), "command": sys.argv})
-    suites = {"train": train_suite, "scale": scale_suite, "start": start_suite}
+    suites = {"train": train_suite, "scale": scale_suite, "start": start_suite, "metrics": metrics_suite}
     for name in FLAGS.suite:
         suites[name](lines, train)
     (out / "table.md").write_text(benchmark_report.table(lines.all))

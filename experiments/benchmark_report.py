@@ -47,12 +47,51 @@ def sentence(line: dict) -> str:
     if line["suite"] == "start":
         stages = ", ".join(f"{stage[:-2]} {found['median']:.1f}" for stage, found in line["seconds"].items())
         return f"{_config(line)}, {_who(line)}, {line['cache']} start, seconds: {stages}"
+    if line["suite"] == "metrics":
+        return _metric_sentence(line)
     ratio = f", {_between(line['ratio'], ' x ')} {line['over']}" if "ratio" in line else ""
     shares = f", {_share(line, 'share_of_matmul')} of matmul" if "share_of_matmul" in line else ""
     devices = f", {line['devices']} device(s)" if line.get("scaled") == "devices" else ""
     if "value" in line:
         devices = f", {line['value']:,} {line['scaled']}"
     return f"{_config(line)}, {_who(line)}{devices}: {_between(line['images_per_s'])} images/s{shares}{ratio}"
+
+
+def _metric_sentence(line: dict) -> str:
+    who = f"{line['lanes']} lane{'s' if line['lanes'] > 1 else ''}"
+    if line["implementation"] != "jaxvae":
+        return f"{line['metric']}, {line['implementation']}: {_between(line['seconds_per_lane'])} s"
+    ratio = f", {_between(line['ratio'], ' x')} as fast as NumPy and scikit-learn" if "ratio" in line else ""
+    seconds = f"{_between(line['seconds_per_lane'])} s a lane, compiled in {_digits(line['compile_s'])} s"
+    return f"{line['metric']}, {who}: {seconds}{ratio}"
+
+
+def _metrics_table(lines: list[dict]) -> str:
+    """Return Markdown, a row for each metric."""
+    numbers = sorted({line["lanes"] for line in lines if line["implementation"] == "jaxvae"})
+    header = ("metric", "NumPy and scikit-learn, s")
+    for number in numbers:
+        lanes = f"{number} lane{'s' if number > 1 else ''}"
+        header += (f"{lanes}: s a lane", "faster by", "compiling, s")
+    rows = []
+    for name in dict.fromkeys(line["metric"] for line in lines):
+        own = {
+            line["lanes"] if line["implementation"] == "jaxvae" else 0: line for line in lines if line["metric"] == name
+        }
+        row = (f"`{name}`", _between(own[0]["seconds_per_lane"]) if 0 in own else "")
+        for number in numbers:
+            line = own.get(number)
+            row += (
+                (
+                    _between(line["seconds_per_lane"]),
+                    _between(line["ratio"], " x") if "ratio" in line else "",
+                    _digits(line["compile_s"]),
+                )
+                if line
+                else ("", "", "")
+            )
+        rows.append(row)
+    return _markdown(header, rows)
 
 
 def _markdown(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -137,6 +176,12 @@ def table(lines: list[dict]) -> str:
             for line in found
         ]
         parts.append(_markdown(header, rows))
+
+    found = [line for line in lines if line["suite"] == "metrics"]
+    if found:
+        sizes = " x ".join(map(str, found[0]["sizes"]))
+        parts.append(f"Scoring {found[0]['rows']:,} codes of {found[0]['latents']} latents, factors {sizes}:")
+        parts.append(_metrics_table(found))
 
     failed = [line for line in lines if "error" in line]
     parts += ["\n".join(f"- {sentence(line)}" for line in failed)] if failed else []

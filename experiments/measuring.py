@@ -73,6 +73,39 @@ def in_turn(contestants: dict[str, Callable[[int], Any]], seconds: float, repeat
     return rates
 
 
+def calls_in_turn(
+    work: dict[Any, Callable[[], Any]], seconds: float, repeats: int, most: float
+) -> dict[Any, list[float]]:
+    """Time calls that may last milliseconds or minutes, A B C A B C …, and return the seconds of each one's turns.
+
+    Args:
+        work: name -> function that waits for its own result.
+        seconds: how long a turn lasts at least; short calls are timed several at once.
+        repeats: turns of each.
+        most: begin no further round after so many seconds. The first round is always whole; a first call that lasts
+            longer than a turn is that round's, where what warming up costs is lost in it, others only warm up.
+    """
+    found: dict[Any, list[float]] = {name: [] for name in work}
+    begun, calls, firsts = time.perf_counter(), {}, {}
+    for name, call in work.items():
+        begin = time.perf_counter()
+        call()
+        firsts[name] = time.perf_counter() - begin
+        calls[name] = max(1, round(seconds / max(firsts[name], 1e-9)))
+    for number in range(repeats):
+        if number and time.perf_counter() - begun > most:
+            break
+        for name, call in work.items():
+            if number == 0 and firsts[name] > max(10 * seconds, 10.0):
+                found[name].append(firsts[name])
+                continue
+            begin = time.perf_counter()
+            for _ in range(calls[name]):
+                call()
+            found[name].append((time.perf_counter() - begin) / calls[name])
+    return found
+
+
 def spread(values: list[float]) -> dict[str, float]:
     """Return median, least and greatest, to four digits."""
     found = {"median": statistics.median(values), "min": min(values), "max": max(values)}

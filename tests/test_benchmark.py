@@ -14,10 +14,12 @@ from jax.sharding import Mesh, PartitionSpec
 
 sys.path.append(str(ROOT / "experiments"))
 
+import benchmark_metrics
 import inspect_hlo
 import measuring
 import paper_count
 from jaxvae import models, objectives
+from jaxvae.metrics import METRICS
 from jaxvae.objectives.factor_vae import permute_latents
 from jaxvae.train import step
 from jaxvae.types import Program
@@ -122,6 +124,26 @@ def test_contestants_take_turns():
     rates = measuring.in_turn({name: lambda n, name=name: order.append(name) for name in "AB"}, 0.0, repeats=3)
     assert order[-6:] == ["A", "B"] * 3
     assert {name: len(found) for name, found in rates.items()} == {"A": 3, "B": 3}
+
+
+def test_calls_take_turns_and_slow_ones_are_not_called_twice_for_one_time(monkeypatch):
+    clock, order = [0.0], []
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: clock[0])
+
+    def call(name, seconds):
+        order.append(name)
+        clock[0] += seconds
+
+    work = {"fast": lambda: call("fast", 1.0), "slow": lambda: call("slow", 100.0)}
+    found = measuring.calls_in_turn(work, 2.0, 3, most=1e9)
+    assert found == {"fast": [1.0] * 3, "slow": [100.0] * 3}
+    assert order == ["fast", "slow", *["fast"] * 2, *["fast", "fast", "slow"] * 2]
+    assert measuring.calls_in_turn(work, 2.0, 3, most=50.0) == {"fast": [1.0], "slow": [100.0]}
+
+
+def test_metrics_are_timed_against_their_restatements():
+    """Of those that need factors; the others are a line of NumPy."""
+    assert {"beta_vae", "factor_vae", "mig", "dci"} <= set(benchmark_metrics.references())
 
 
 @pytest.mark.parametrize("objective", ["beta_vae", "factor_vae"])
@@ -264,3 +286,17 @@ def test_the_quick_benchmark_scales_and_has_a_peer(tmp_path):
     assert set(trained) == {("jaxvae", 1), ("jaxvae", 2), ("torch eager", 1), ("torch compile", 1)}
     assert trained["jaxvae", 2]["ratio"]["median"] > 0 and trained["jaxvae", 2]["over"].startswith("torch")
     assert [line["devices"] for line in lines if line.get("scaled") == "devices"] == [1, 2]
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_of_metrics_has_a_line_for_each(tmp_path):
+    lines = run(tmp_path, "--suite=metrics", "--repeats=1")
+    check(lines)
+    ours = [line for line in lines[1:] if line["implementation"] == "jaxvae"]
+    assert [(line["metric"], line["lanes"]) for line in ours] == [(name, n) for name in METRICS for n in (1, 2)]
+    timed = {line["metric"] for line in lines[1:] if line["implementation"] != "jaxvae"}
+    assert timed == set(benchmark_metrics.references())
+    for line in ours:
+        assert line["seconds_per_lane"]["median"] > 0 and line["compile_s"] >= 0
+        assert ("ratio" in line) == (line["metric"] in timed)
+    assert "`dci`" in (tmp_path / "table.md").read_text()

@@ -13,6 +13,7 @@ import numpy as np
 from jaxvae.lanes import fetch, mesh_of, split_lanes, spread
 from jaxvae.metrics.active_units import count_active_units
 from jaxvae.metrics.beta_vae import beta_vae_score
+from jaxvae.metrics.dci import dci_scores
 from jaxvae.metrics.factor_vae import factor_vae_score
 from jaxvae.metrics.mig import mutual_information_gap
 from jaxvae.metrics.rows import group_rows
@@ -22,6 +23,12 @@ METRICS: dict[str, Metric] = {
     "beta_vae": Metric(beta_vae_score, ("beta_vae",), needs_factors=True, reference="Higgins et al. 2017"),
     "factor_vae": Metric(factor_vae_score, ("factor_vae",), needs_factors=True, reference="Kim & Mnih 2018"),
     "mig": Metric(mutual_information_gap, ("mig",), needs_factors=True, reference="Chen et al. 2018"),
+    "dci": Metric(
+        dci_scores,
+        ("dci_disentanglement", "dci_completeness", "dci_informativeness"),
+        needs_factors=True,
+        reference="Eastwood & Williams 2018",
+    ),
     "active_units": Metric(count_active_units, ("active_units",), needs_factors=False, reference="Burda et al. 2016"),
 }
 
