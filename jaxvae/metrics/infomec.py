@@ -74,7 +74,7 @@ def infomec_scores(
     active = span > span.max() * min_range
     entropies = entropy(values, sizes)
     varies = entropies > 0
-    information = neighbour_information(points, values, sizes, key_ties, num_neighbours=num_neighbours)
+    information = neighbour_information(points, values, key_ties, num_neighbours=num_neighbours)
     shares = jnp.where(active[:, None] & varies, information / jnp.where(varies, entropies, 1.0), 0.0)  # [D, S]
     explained = _explained(points, values, sizes, num_steps)
     return {

@@ -31,9 +31,7 @@ class Places(NamedTuple):
         return Places(jnp.where(condition, self.coarse, other.coarse), jnp.where(condition, self.fine, other.fine))
 
 
-def neighbour_information(
-    codes: jax.Array, values: jax.Array, sizes: tuple[int, ...], key: jax.Array, *, num_neighbours: int
-) -> jax.Array:
+def neighbour_information(codes: jax.Array, values: jax.Array, key: jax.Array, *, num_neighbours: int) -> jax.Array:
     """Return f32[D, K] in nats, the information I(z_d; v_k) between each latent and each factor, at least 0.
 
     Ross's estimate ψ(N) + mean ψ(k) - mean ψ(N_v) - mean ψ(m): N_v points share a point's value, the k-th nearest of
@@ -46,8 +44,7 @@ def neighbour_information(
 
     Args:
         codes: f32[N, D], finite.
-        values: i32[N, K], column k in 0 … sizes[k]-1.
-        sizes: number of values of each factor.
+        values: i32[N, K].
         key: breaks ties.
         num_neighbours: k.
     """
@@ -62,36 +59,36 @@ def neighbour_information(
         fine, coarse, order = jax.lax.sort((fine, coarse, jnp.arange(num_rows)), num_keys=1)
         coarse, by_coarse = jax.lax.sort((coarse, jnp.arange(num_rows)), num_keys=1, is_stable=True)
         places, order = Places(coarse, fine[by_coarse]), order[by_coarse]
-        found = [_information(places, values[order, column], size, num_neighbours) for column, size in enumerate(sizes)]
-        return jnp.stack(found)
+        return jax.lax.map(lambda column: _information(places, column, num_neighbours), values[order].T)
 
     return jax.lax.map(of_latent, (coarse.T, fine.T))
 
 
-def _information(places: Places, values: jax.Array, size: int, num_neighbours: int) -> jax.Array:
+def _information(places: Places, values: jax.Array, num_neighbours: int) -> jax.Array:
     """Return f32[], the estimate for one latent, whose places are in ascending order, and one factor i32[N]."""
     num_rows = len(values)
-    counts = jnp.zeros(size, jnp.int32).at[values].add(1)[values]
-    counted = counts > 1
-    inside = jnp.concatenate([jnp.zeros(1, jnp.int32), jnp.cumsum(counted.astype(jnp.int32))])
-
     # Side by side by value, ascending within each. `rank` is where a point stands among all.
-    rank = jnp.argsort(values, stable=True).astype(jnp.int32)
-    own, counts = places[rank], counts[rank]
-    begin = jnp.searchsorted(values[rank], values[rank], side="left").astype(jnp.int32)
+    values, rank = jax.lax.sort((values, jnp.arange(num_rows, dtype=jnp.int32)), num_keys=1, is_stable=True)
+    own = places[rank]
+    begin, end = (jnp.searchsorted(values, values, side=side).astype(jnp.int32) for side in ("left", "right"))
+    counts = end - begin
+    use = counts > 1
+    inside = jnp.append(0, jnp.cumsum(jnp.zeros(num_rows, jnp.int32).at[rank].set(use.astype(jnp.int32))))
+
     neighbours = jnp.minimum(num_neighbours, counts - 1)
-    radius = Places(jnp.full(num_rows, jnp.iinfo(jnp.int32).max), jnp.zeros(num_rows, jnp.int32))
     position = jnp.arange(num_rows, dtype=jnp.int32)
-    for before in range(num_neighbours + 1):  # nearest on a line: a run of k + 1 points with this one among them
+
+    def nearest(before, radius):  # on a line: a run of k + 1 points, this one among them
         start, stop = position - before, position - before + neighbours
-        fits = (before <= neighbours) & (start >= begin) & (stop < begin + counts)
+        fits = (before <= neighbours) & (start >= begin) & (stop < end)
         left = own.minus(own[jnp.maximum(start, 0)])
         right = own[jnp.minimum(stop, num_rows - 1)].minus(own)
         farther = left.where(right.below(left), right)
-        radius = farther.where(fits & farther.below(radius), radius)
+        return farther.where(fits & farther.below(radius), radius)
 
+    farthest = Places(jnp.full(num_rows, jnp.iinfo(jnp.int32).max), jnp.zeros(num_rows, jnp.int32))
+    radius = jax.lax.fori_loop(0, num_neighbours + 1, nearest, farthest)
     nearer = _count_nearer(places, inside, rank, own, radius)
-    use = counted[rank]
     total = jnp.maximum(use.sum(), 1)
 
     def mean(amounts):
