@@ -116,7 +116,7 @@ def test_information_in_samples(information, kind):
 
 def test_a_posterior_that_is_the_prior_tells_nothing(information):
     zeros = np.zeros((360, 2), np.float32)
-    assert information(zeros, zeros, FACTORS, KEY).max() < 5e-3
+    assert information(zeros, zeros, FACTORS, KEY).max() < 1e-5
 
 
 def test_narrow_posteriors_tell_all(information):
@@ -182,7 +182,7 @@ def test_nearest_neighbours_are_scikit_learns(estimate, kind):
     codes = {
         "noise": noise,
         "leaning": noise + values,
-        "heavy tails": (noise + values) ** 5,
+        "heavy tails": (noise + values) ** 3,
         "far away": (noise + values) * 1e-2 + 100,
     }[kind].astype(np.float32)
     entropies = [-(p * np.log(p)).sum() for p in (np.unique(v, return_counts=True)[1] / 1_200 for v in values.T)]
@@ -225,7 +225,7 @@ def test_unpenalised_fit_stops_where_scikit_learns_does(kind):
     features = noise + (4.0 if kind == "separable" else 0.5) * (labels[:, None] == np.arange(5))
     features = ((features - features.mean(0)) / features.std(0)).astype(np.float32)
     fitted = logistic.fit_unpenalised(features, labels, 5)
-    found = float(logistic.log_loss(fitted, features, labels))
+    found = float(logistic.log_losses(fitted, features, labels).mean())
     model = LogisticRegression(C=np.inf, class_weight="balanced").fit(features.astype(np.float64), labels)
     expected = log_loss(labels, model.predict_proba(features))
     assert found == pytest.approx(expected, abs=5e-3)
@@ -328,7 +328,7 @@ def test_udr_at_the_edges():
 
 def test_udr_of_correlated_latents_converges():
     common = RANDOM.normal(size=(700, 1))
-    codes = (common + 0.02 * RANDOM.normal(size=(3, 700, 4))).astype(np.float32)
+    codes = (common + 0.1 * RANDOM.normal(size=(3, 700, 4))).astype(np.float32)
     found = score_siblings(codes)["udr_lasso"]
     np.testing.assert_allclose(found, informed.udr(codes, np.ones((3, 4)), "lasso"), atol=1e-3)
 
