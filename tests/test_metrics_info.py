@@ -268,9 +268,10 @@ def test_infomec_at_the_edges(scores):
 
 
 def test_a_row_is_never_looked_at_twice():
-    """A point beside itself would tell all factors, whatever the latent."""
-    random = RANDOM.normal(size=(360, 4)).astype(np.float32)
-    assert score(random, GRID, names="infomec")["infoe"] < 0.1
+    """A point beside itself would be its own neighbour, and tell all factors whatever the latent."""
+    drawn = np.asarray(rows.draw_distinct(KEY, 100, 90))
+    assert len(set(drawn.tolist())) == 90 and set(drawn.tolist()) <= set(range(100))
+    assert rows.draw_distinct(KEY, 100, 100).tolist() == list(range(100))
 
 
 # UDR.
