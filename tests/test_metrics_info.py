@@ -106,7 +106,7 @@ def test_small_groups_are_whole():
     assert set(np.asarray(draw["rows"]).tolist()) == set(range(7))
 
 
-@pytest.mark.parametrize("kind", ["noisy", "random"])
+@pytest.mark.parametrize("kind", [pytest.param("noisy", marks=pytest.mark.slow), "random"])
 def test_information_in_samples(information, kind):
     codes, logvar = CODES[kind], widths(CODES[kind])
     factors = Factors(jnp.asarray(DRAWN), SIZES)
