@@ -22,8 +22,8 @@ TRAVERSAL_VALUES = np.linspace(-2.0, 2.0, 9)
 
 
 @functools.cache
-def _compiled_encode(program: Program, mesh, mode: str):
-    """Return the jitted (data, hypers, params [R, …]) -> (means [R, N, D], nll [R, N/B], kl [R, N/B, D])."""
+def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
+    """Return the jitted (data, hypers, params [R, …]) -> (means [R, N, D], logvar, nll [R, N/B], kl [R, N/B, D])."""
     module, likelihood = models.build(program), models.likelihood(program)
 
     def encode_lane(data: Dataset, lane):
@@ -35,17 +35,19 @@ def _compiled_encode(program: Program, mesh, mode: str):
             images = data.batch(jnp.minimum(indices, len(data) - 1))
             out = module.apply({"params": params}, images, key_for(0, Stream.EVALUATE, number))
             nll = likelihood.nll(out.logits, images, hypers)
-            return out.q.mean, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0)
+            codes = (out.q.mean, out.q.logvar if with_logvar else None)
+            return codes, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0)
 
-        means, nll, kl = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
-        return means.reshape(-1, means.shape[-1])[: len(data)], nll, kl
+        codes, nll, kl = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
+        means, logvar = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[: len(data)], codes)
+        return means, logvar, nll, kl
 
     return jax.jit(over_lanes(encode_lane, mesh, mode))
 
 
 def encode(
-    program: Program, hypers: dict[str, np.ndarray], params: dict[str, Any], data: Dataset
-) -> tuple[jax.Array, np.ndarray, np.ndarray]:
+    program: Program, hypers: dict[str, np.ndarray], params: dict[str, Any], data: Dataset, *, with_logvar: bool = False
+) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
     """Encode and reconstruct a whole data set with every lane, in one compiled call.
 
     Args:
@@ -53,11 +55,12 @@ def encode(
         hypers: name -> [R]; only those of the likelihood are read.
         params: VAE parameters, leaves [R, …].
         data: N images.
+        with_logvar: whether to keep log-variances, which take as much memory as the means.
 
     Returns:
-        Posterior means f32[R', N, D], left on the devices, where lanes past R only pad; the mean over images of
-        -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images of the KL to the prior per latent [R, D],
-        nats.
+        Posterior means f32[R', N, D], left on the devices, where lanes past R only pad; log-variances likewise, or
+        None; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images of the KL to
+        the prior per latent [R, D], nats.
     """
     lanes = len(jax.tree.leaves(params)[0])
     mesh = make_mesh(lanes, sharing=True)
@@ -65,11 +68,11 @@ def encode(
     numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
     # Side by side fills an accelerator; one after another stays in a CPU's cache.
     mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
-    means, nll, kl = _compiled_encode(program, mesh, mode)(
+    means, logvar, nll, kl = _compiled_encode(program, mesh, mode, with_logvar)(
         put_everywhere(data, mesh), put_lanes(pad_lanes((numbers, params), size), mesh)
     )
     nll, kl = fetch((nll, kl), lambda sums: sums.sum(1, dtype=np.float64) / len(data))
-    return means, nll[:lanes], kl[:lanes]
+    return means, logvar, nll[:lanes], kl[:lanes]
 
 
 def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -108,22 +111,30 @@ def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Call
     Returns:
         Everything a report needs; of several processes only the first has showcases. Reconstruction and KL are means
         over all images, nats per image; the ELBO is minus their sum; a diverged lane is scored as it was at its last
-        good step.
+        good step. Scores that compare siblings, lanes that differ in their seed alone, are None for a lane that has
+        diverged or has no healthy sibling.
 
     Raises:
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
     """
     names, omitted = choose_metrics(sweep.spec["metrics"], data)
-    rows, kl_per_latent = [], []
+    of_siblings = tuple(name for name in names if metrics.METRICS[name].of_siblings)
+    of_one = tuple(name for name in names if name not in of_siblings)
+    with_logvar = any(metrics.METRICS[name].needs_logvar for name in of_one)
+    rows, settings, kl_per_latent, kept = [], [], [], []
     for number in range(sweep.num_waves):
         program, lanes, params = sweep.wave(number)
         say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
         hypers = {
             name: np.array([lane[name] for lane in lanes], np.float32) for name in models.likelihood(program).hypers
         }
-        means, reconstruction, kl = encode(program, hypers, params, data)
+        means, logvar, reconstruction, kl = encode(program, hypers, params, data, with_logvar=with_logvar)
         factors = Factors(data.factors, data.factor_sizes)
-        scores = metrics.score_lanes(means, factors, names, seed=0)
+        scores = metrics.score_lanes(means, factors, of_one, seed=0, logvar=logvar)
+        if of_siblings:
+            kept += _kept_points(means)[: len(lanes)]
+            own = {"lane", "seed", "step", "status"}  # what siblings need not share
+            settings += [tuple((n, lane[n]) for n in sorted(lane.keys() - own)) for lane in lanes]
         for index, lane in enumerate(lanes):
             total = float(kl[index].sum())
             losses = (float(reconstruction[index]), total, -float(reconstruction[index]) - total)
@@ -133,6 +144,12 @@ def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Call
                 | {name: float(values[index]) for name, values in scores.items()}
             )
         kl_per_latent.append(kl)
+    if of_siblings:
+        _compare_siblings(rows, settings, kept, np.concatenate(kl_per_latent), of_siblings)
+    for name in of_siblings:
+        if all(row[key] is None for row in rows for key in metrics.METRICS[name].keys):
+            omitted[name] = "compares healthy lanes that differ in their seed alone, and there are no two such lanes"
+    names = tuple(name for name in names if name not in omitted)
     score_names = [*LOSSES, *(key for name in names for key in metrics.METRICS[name].keys)]
     hyper_names = _hyper_names(rows, score_names)
     return Results(
@@ -147,6 +164,43 @@ def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Call
         kl_per_latent=np.concatenate(kl_per_latent),
         showcases=showcases(sweep, rows, np.concatenate(kl_per_latent), score_names, data) if hosts.is_first() else [],
     )
+
+
+def _kept_points(means: jax.Array) -> list[np.ndarray]:
+    """Return, lane by lane, the codes [P, D] of the images that siblings are compared on; all lanes see the same."""
+    points = metrics.sibling_points(means.shape[1], seed=0)
+    take = jax.jit(lambda means, points: means[:, points], out_shardings=means.sharding)
+    return list(fetch(take(means, points)))
+
+
+def _compare_siblings(
+    rows: list[dict[str, Any]],
+    settings: Sequence[Any],
+    codes: Sequence[np.ndarray],
+    kl: np.ndarray,
+    names: Sequence[str],
+) -> None:
+    """Give each row the scores that compare it with its siblings: None for one that cannot be compared.
+
+    Args:
+        rows: one for each of L lanes, with its status.
+        settings: of each lane, equal for siblings.
+        codes: L of [P, D], of the same images.
+        kl: [L, D] nats, mean over the evaluation set.
+        names: metrics of siblings.
+    """
+    keys = [key for name in names for key in metrics.METRICS[name].keys]
+    families: dict[Any, list[int]] = {}
+    for index, (row, setting) in enumerate(zip(rows, settings, strict=True)):
+        row |= dict.fromkeys(keys)
+        if row["status"] == "ok" and np.isfinite(codes[index]).all() and np.isfinite(kl[index]).all():
+            families.setdefault(setting, []).append(index)
+    for family in families.values():
+        if len(family) < 2:
+            continue
+        scores = metrics.score_siblings([codes[index] for index in family], kl[family], names=names, seed=0)
+        for place, index in enumerate(family):
+            rows[index] |= {key: float(values[place]) for key, values in scores.items()}
 
 
 def _hyper_names(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str, ...]:

@@ -93,16 +93,23 @@ class Factors:
 
 
 class Metric(NamedTuple):
-    """A disentanglement metric: `function(codes f32[N, D], factors, key, *, test=None) -> {key: f32[]}`.
+    """A score of codes, in one of two forms; both are pure and jittable.
 
-    The function is pure and jittable. `test` is None or a pair (codes, factors) of held-out points for metrics that fit
-    a predictor.
+    Of one model, `function(codes f32[N, D], factors, key, *, test=None) -> {key: f32[]}`: `test` is None or a pair
+    (codes, factors) of held-out points for metrics that fit a predictor. One that needs_logvar is also given
+    `logvar=f32[N, D]`, the log-variances of q(z|x) whose means the codes are.
+
+    Of siblings, S models of one setting that differ in their seed alone:
+    `function(codes f32[S, N, D], kl f32[S, D], key) -> {key: f32[S]}`. All have encoded the same N images; kl is each
+    latent's KL to the prior in nats, mean over the data. S >= 2.
     """
 
     function: Any
     keys: tuple[str, ...]  # of the dict it returns
     needs_factors: bool
     reference: str
+    needs_logvar: bool = False
+    of_siblings: bool = False
 
 
 class Showcase(NamedTuple):

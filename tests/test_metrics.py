@@ -17,24 +17,31 @@ SIZES = (3, 4, 5, 6)
 GRID = np.stack(np.unravel_index(np.arange(360), SIZES), axis=1).astype(np.int32)
 FACTORS = Factors(jnp.asarray(GRID), SIZES)
 
+OF_ONE = tuple(name for name, metric in METRICS.items() if not metric.of_siblings)
+
 # Fewer samples than the reference's, for tests that are not about sampling; equal counts share their compiled parts.
 FEW = {
     "beta_vae": {"num_train": 300, "num_eval": 300, "batch_size": 16},
     "factor_vae": {"num_train": 300, "num_eval": 300, "num_variance": 300, "batch_size": 16},
     "mig": {"num_points": 1_000},
     "dci": {"num_train": 300, "num_test": 300, "num_rounds": 10, "num_bins": 32},
+    "mig_sampled": {"num_samples": 1_000},
 }
 
 
 def quick(name):
-    return functools.partial(METRICS[name].function, **FEW.get(name, {}))
+    """Return a metric of one model with few samples; where it asks for log-variances they are those of narrow q."""
+    function = functools.partial(METRICS[name].function, **FEW.get(name, {}))
+    if not METRICS[name].needs_logvar:
+        return function
+    return lambda codes, factors, key, **rest: function(codes, factors, key, logvar=jnp.full(codes.shape, -6.0), **rest)
 
 
-@jax.jit
-def quick_scores(codes, factors, key, test=None):
-    """Return the scores of every metric with few samples, in one compile a shape."""
+@functools.partial(jax.jit, static_argnames="names")
+def quick_scores(codes, factors, key, test=None, names=OF_ONE):
+    """Return the scores of metrics of one model with few samples, in one compile a shape."""
     scores = {}
-    for name in METRICS:
+    for name in names:
         scores |= quick(name)(codes, factors, key, test=test)
     return scores
 
@@ -71,11 +78,10 @@ LANES = {
 def lanes():
     """Return {lane: {key: score}}, all of LANES side by side in one compiled call."""
     codes = jnp.asarray(np.stack(list(LANES.values())))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            METRICS, "dci", METRICS["dci"]._replace(function=quick("dci"))
-        )  # trees of 10,000 points take long
-        scores = score_lanes(codes, FACTORS, tuple(METRICS), seed=0, lanes_at_once=len(LANES))
+    with pytest.MonkeyPatch.context() as patch:  # trees of 10,000 points take long
+        patch.setitem(METRICS, "dci", METRICS["dci"]._replace(function=quick("dci")))
+        logvar = jnp.full(codes.shape, -6.0)
+        scores = score_lanes(codes, FACTORS, OF_ONE, seed=0, logvar=logvar, lanes_at_once=len(LANES))
     return {lane: {key: values[i] for key, values in scores.items()} for i, lane in enumerate(LANES)}
 
 
@@ -85,9 +91,12 @@ def lanes():
 @pytest.mark.parametrize("name", METRICS)
 def test_signature(name):
     parameters = list(inspect.signature(METRICS[name].function).parameters.values())
-    assert [p.name for p in parameters[:3]] == ["codes", "factors", "key"]
+    second = "kl" if METRICS[name].of_siblings else "factors"
+    assert [p.name for p in parameters[:3]] == ["codes", second, "key"]
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[3:])
-    assert parameters[3].name == "test" and parameters[3].default is None
+    options = {p.name: p.default for p in parameters[3:]}
+    assert METRICS[name].of_siblings or options["test"] is None
+    assert ("logvar" in options) == METRICS[name].needs_logvar
 
 
 @pytest.mark.parametrize("name", METRICS)
@@ -97,7 +106,7 @@ def test_docstring_says_what_the_number_means(name):
         assert part in text
 
 
-@pytest.mark.parametrize("name", METRICS)
+@pytest.mark.parametrize("name", OF_ONE)
 def test_compiled_equals_eager_and_returns_its_keys(name):
     key = jax.random.key(3)
     eager, compiled = quick(name)(jnp.asarray(BASE), FACTORS, key), jax.jit(quick(name))(BASE, FACTORS, key)
@@ -249,8 +258,9 @@ def test_one_factor_and_fewer_rows_than_a_vote_takes():
 
 def test_held_out_points_are_what_is_evaluated():
     codes = np.concatenate([GRID, BASE[:, 4:]], axis=1).astype(np.float32)
-    same = quick_scores(codes, declared(GRID), KEY, (codes, declared(GRID)))
-    swapped = quick_scores(codes, declared(GRID), KEY, (codes[:, [1, 0, 3, 2, 4, 5]], declared(GRID)))
+    names = ("factor_vae", "beta_vae", "mig")
+    same = quick_scores(codes, declared(GRID), KEY, (codes, declared(GRID)), names=names)
+    swapped = quick_scores(codes, declared(GRID), KEY, (codes[:, [1, 0, 3, 2, 4, 5]], declared(GRID)), names=names)
     for name in ("factor_vae", "beta_vae"):
         assert same[name] > 0.95 and swapped[name] < 0.1
     assert same["mig"] == swapped["mig"]
@@ -278,7 +288,7 @@ def test_without_factors_what_needs_none_is_computed(factors):
 def test_held_out_factors_are_numbered_with_the_others(monkeypatch):
     passed = {}
 
-    def score_nothing(codes, factors, names, seed, *, test):
+    def score_nothing(codes, factors, names, seed, *, test, logvar):
         passed.update(factors=factors, test=test)
         return {}
 
@@ -309,7 +319,11 @@ REFUSALS = {
     "fractions": ({"factors": GRID / 2}, "integer classes, got float64"),
     "too few rows": ({"factors": GRID[:-1]}, "359 rows for 360"),
     "unknown": ({"names": ("mgi",)}, "did you mean 'mig'?"),
-    "needless names": ({"factors": None, "names": ("mig",)}, "'mig' needs factors"),
+    "no factors": ({"factors": None, "names": ("mig",)}, "'mig' needs factors"),
+    "several models": ({"names": ("udr",)}, "give the codes of all of them to jaxvae.metrics.score_siblings"),
+    "log-variances of rank 1": ({"logvar": BASE[:, 0]}, "logvar must be [N, D]"),
+    "log-variances of others": ({"logvar": BASE[:, :2]}, "logvar has shape (360, 2), codes has (360, 6)"),
+    "log-variances not finite": ({"logvar": bad(np.nan)}, "logvar must be finite"),
     "factor names": ({"factor_names": ("shape", "size")}, "2 names for 4 factors"),
     "test codes alone": ({"test_codes": BASE}, "without test_factors"),
     "test factors alone": ({"test_factors": GRID}, "without test_codes"),

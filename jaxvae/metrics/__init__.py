@@ -15,8 +15,11 @@ from jaxvae.metrics.active_units import count_active_units
 from jaxvae.metrics.beta_vae import beta_vae_score
 from jaxvae.metrics.dci import dci_scores
 from jaxvae.metrics.factor_vae import factor_vae_score
+from jaxvae.metrics.infomec import infomec_scores
 from jaxvae.metrics.mig import mutual_information_gap
-from jaxvae.metrics.rows import group_rows
+from jaxvae.metrics.mig_sampled import sampled_mutual_information_gap
+from jaxvae.metrics.rows import draw_distinct, group_rows
+from jaxvae.metrics.udr import NUM_POINTS, unsupervised_disentanglement_ranking
 from jaxvae.types import Factors, InputError, Metric, look_up
 
 METRICS: dict[str, Metric] = {
@@ -29,7 +32,22 @@ METRICS: dict[str, Metric] = {
         needs_factors=True,
         reference="Eastwood & Williams 2018",
     ),
+    "mig_sampled": Metric(
+        sampled_mutual_information_gap,
+        ("mig_sampled",),
+        needs_factors=True,
+        reference="Chen et al. 2018",
+        needs_logvar=True,
+    ),
+    "infomec": Metric(infomec_scores, ("infom", "infoe", "infoc"), needs_factors=True, reference="Hsu et al. 2023"),
     "active_units": Metric(count_active_units, ("active_units",), needs_factors=False, reference="Burda et al. 2016"),
+    "udr": Metric(
+        unsupervised_disentanglement_ranking,
+        ("udr_spearman", "udr_lasso"),
+        needs_factors=False,
+        reference="Duan et al. 2020",
+        of_siblings=True,
+    ),
 }
 
 MAX_VALUES = 16_384  # of all factors together; contingency tables hold a column for each
@@ -44,33 +62,42 @@ def score(
     test_factors=None,
     factor_names: Sequence[str] | None = None,
     seed: int = 0,
+    logvar=None,
 ) -> dict[str, float]:
     """Score one model's codes against the factors its data was made from.
+
+    Metrics that compare several models are not among them: see `score_siblings`.
 
     Args:
         codes: [N, D] finite numbers, posterior means; N >= 2. Taken as float32.
         factors: [N, K] integers or booleans, the classes of each row in any numbering; None when nothing is known.
-        names: metrics to compute, see METRICS; None for all that can be.
+        names: metrics to compute, see METRICS; None for all that the other arguments allow.
         test_codes: [M, D] held-out codes, for metrics that fit a predictor. By default those draw their evaluation
             points from `codes`, as disentanglement_lib does.
         test_factors: [M, K] factors of the held-out codes, in the same numbering.
         factor_names: K names, for error messages.
         seed: of the points that metrics draw. Every metric starts from the same seed, so that its score does not
             depend on which others are asked for.
+        logvar: [N, D] finite numbers, the log-variances of the posteriors whose means the codes are, for metrics that
+            sample from q(z|x).
 
     Returns:
         One number for every key of every metric asked for.
 
     Raises:
-        InputError: an argument is not as above, a name is unknown, or a metric needs factors and there are none.
+        InputError: an argument is not as above, a name is unknown, or a metric needs what was not given.
     """
     codes = _checked_codes("codes", codes)
+    if logvar is not None:
+        logvar = _checked_codes("logvar", logvar)
+        if logvar.shape != codes.shape:
+            raise InputError(f"logvar has shape {logvar.shape}, codes has {codes.shape}: it holds one for each code")
     if (test_codes is None) != (test_factors is None):
         given, missing = ("test_codes", "test_factors") if test_factors is None else ("test_factors", "test_codes")
         raise InputError(f"{given} was given without {missing}: held-out points need both")
     values = np.zeros((len(codes), 0), np.int32) if factors is None else _checked_factors("factors", factors, codes)
     columns = _column_names(values.shape[1], factor_names)
-    names = _checked_names(names, values.shape[1])
+    names = _checked_names(names, values.shape[1] > 0, logvar is not None)
 
     every_value = values
     if test_codes is not None:
@@ -93,11 +120,13 @@ def score(
     if test_codes is not None:
         test = (test_codes[None], Factors(jnp.asarray(relabelled[len(codes) :]), sizes))
     known = Factors(jnp.asarray(relabelled[: len(codes)]), sizes)
-    return {key: float(lane[0]) for key, lane in score_lanes(codes[None], known, names, seed, test=test).items()}
+    lane = None if logvar is None else logvar[None]
+    scores = score_lanes(codes[None], known, names, seed, test=test, logvar=lane)
+    return {key: float(values[0]) for key, values in scores.items()}
 
 
 def score_lanes(
-    codes, factors: Factors, names: Sequence[str], seed: int, *, test=None, lanes_at_once: int = 8
+    codes, factors: Factors, names: Sequence[str], seed: int, *, test=None, logvar=None, lanes_at_once: int = 8
 ) -> dict[str, np.ndarray]:
     """Score the codes of R lanes in one compiled call; every lane sees the same draws, so that lanes compare.
 
@@ -109,13 +138,15 @@ def score_lanes(
         names: metrics to compute, see METRICS.
         seed: of the points that metrics draw.
         test: None, or held-out points (codes f32[R, M, D], factors of the M rows).
+        logvar: None, or log-variances f32[R, N, D] beside the means; only looked at where a metric needs them.
         lanes_at_once: upper bound on the lanes that a device scores side by side; more need more memory.
 
     Returns:
-        f32[R] for every key of every metric asked for; NaN for lanes whose codes are not finite.
+        f32[R] for every key of every metric asked for; NaN for lanes whose codes, or whose log-variances where they
+        are needed, are not finite.
 
     Raises:
-        InputError: shapes do not fit, a name is unknown, or a metric needs factors and there are none.
+        InputError: shapes do not fit, a name is unknown, or a metric needs what was not given.
     """
     if codes.ndim != 3 or 0 in codes.shape or codes.shape[1] < 2:
         raise InputError(f"codes must be [R, N, D] with at least two rows, got {codes.shape}")
@@ -126,25 +157,84 @@ def score_lanes(
         _check_fit(test[0].shape[1], test[1])
         if test[1].sizes != factors.sizes:
             raise InputError(f"test factors have sizes {test[1].sizes}, factors have {factors.sizes}")
-    names = _checked_names(names, len(factors.sizes))
+    if logvar is not None and logvar.shape != codes.shape:
+        raise InputError(f"logvar must have the shape of codes, {codes.shape}, got {logvar.shape}")
+    names = _checked_names(names, len(factors.sizes) > 0, logvar is not None)
+    if not any(METRICS[name].needs_logvar for name in names):
+        logvar = None
     num_lanes, mesh = codes.shape[0], mesh_of(codes)
     if mesh is not None:
         codes = spread(codes, mesh)
+        logvar = None if logvar is None else spread(logvar, mesh)
         test = test and (spread(test[0], mesh), test[1])
-    scores = fetch(
-        _score_lanes(codes, factors, jax.random.key(seed), test, names=names, lanes_at_once=lanes_at_once, mesh=mesh)
-    )
+    every_lane = (codes, logvar, test and test[0])
+    shared = (factors, jax.random.key(seed), test and test[1])
+    scores = fetch(_score_lanes(shared, every_lane, names=names, lanes_at_once=lanes_at_once, mesh=mesh))
     # Compiled functions hand dicts back in alphabetical order; this is the order that was asked for.
     return {key: scores[key][:num_lanes] for name in names for key in METRICS[name].keys}
 
 
+def score_siblings(codes, kl=None, *, names: Sequence[str] | str | None = None, seed: int = 0) -> dict[str, np.ndarray]:
+    """Compare models of one setting that differ in their seed alone, without any labels.
+
+    Args:
+        codes: [S, N, D] finite numbers, the posterior means of S >= 2 models for the same N images in the same order.
+            Taken as float32.
+        kl: [S, D] each latent's KL to the prior in nats, mean over the data, which tells latents that are in use; None
+            to take all as in use.
+        names: metrics to compute, those of METRICS that are of siblings; None for all of them.
+        seed: of the points that metrics draw.
+
+    Returns:
+        f32[S] for every key of every metric asked for, a number for each model.
+
+    Raises:
+        InputError: an argument is not as above, or a name is unknown or that of a metric of one model.
+    """
+    models = [_checked_codes(f"codes[{model}]", own) for model, own in enumerate(codes)]
+    if len(models) < 2 or len({own.shape for own in models}) > 1:
+        raise InputError(
+            "codes must be [S, N, D], of two siblings or more for the same images, got shapes"
+            f" {', '.join(str(own.shape) for own in models) or 'of none'}"
+        )
+    codes = np.stack(models)
+    if kl is None:
+        kl = np.full(codes.shape[::2], np.inf, np.float32)
+    else:
+        kl = np.asarray(kl)
+        if kl.shape != codes.shape[::2]:
+            raise InputError(f"kl must be [S, D], here {codes.shape[::2]}, got shape {kl.shape}")
+        if not np.isfinite(kl).all():
+            raise InputError("kl must be finite: the mean KL of each latent in nats")
+    siblings = tuple(name for name, metric in METRICS.items() if metric.of_siblings)
+    names = siblings if names is None else tuple(dict.fromkeys([names] if isinstance(names, str) else names))
+    for name in names:
+        if not look_up("metric", name, METRICS).of_siblings:
+            raise InputError(f"metric {name!r} is of one model, see score; of siblings there is {', '.join(siblings)}")
+    scores = _score_siblings(codes, kl.astype(np.float32), jax.random.key(seed), names=names)
+    return {key: np.asarray(scores[key]) for name in names for key in METRICS[name].keys}
+
+
+def sibling_points(num_rows: int, seed: int = 0) -> np.ndarray:
+    """Return the rows i32[P] that `score_siblings` looks at; to give it the codes of those alone changes nothing."""
+    return np.asarray(draw_distinct(jax.random.key(seed), num_rows, NUM_POINTS))
+
+
+@functools.partial(jax.jit, static_argnames="names")
+def _score_siblings(codes, kl, key, *, names):
+    scores = {}
+    for name in names:
+        scores |= METRICS[name].function(codes, kl, key)
+    return scores
+
+
 @functools.partial(jax.jit, static_argnames=("names", "lanes_at_once", "mesh"))
-def _score_lanes(codes, factors, key, test, *, names, lanes_at_once, mesh):
+def _score_lanes(shared, every_lane, *, names, lanes_at_once, mesh):
+    """Score lanes, every leaf of every_lane [R, ...], with what they share (factors, key, test factors or None)."""
     if any(METRICS[name].needs_factors for name in names):
-        factors = group_rows(factors)  # sorting the rows once serves every metric and every lane
-        test = test and (test[0], group_rows(test[1]))
-    shared = (factors, key, test and test[1])
-    every_lane = (codes, test and test[0])
+        # Sorting the rows once serves every metric and every lane.
+        factors, key, test_factors = shared
+        shared = (group_rows(factors), key, test_factors and group_rows(test_factors))
 
     def score_every(shared, every_lane):
         # Lanes in equal batches: a remainder would compile everything a second time.
@@ -162,9 +252,9 @@ def _score_lanes(codes, factors, key, test, *, names, lanes_at_once, mesh):
 
 
 def _score_lane(names, shared, lane):
-    """Return every score of one lane, from what all lanes share (factors, key, test factors or None)."""
+    """Return every score of one lane (codes, log-variances or None, test codes or None)."""
     factors, key, test_factors = shared
-    codes, test_codes = lane
+    codes, logvar, test_codes = lane
     finite = jnp.isfinite(codes).all()
     test = None
     if test_factors is not None:
@@ -172,19 +262,43 @@ def _score_lane(names, shared, lane):
         test = (test_codes.astype(jnp.float32), test_factors)
     scores = {}
     for name in names:
-        scores |= METRICS[name].function(codes.astype(jnp.float32), factors, key, test=test)
-    return {key: jnp.where(finite, value, jnp.nan) for key, value in scores.items()}
+        metric, known, more = METRICS[name], finite, {}
+        if metric.needs_logvar:
+            known, more = finite & jnp.isfinite(logvar).all(), {"logvar": logvar.astype(jnp.float32)}
+        found = metric.function(codes.astype(jnp.float32), factors, key, test=test, **more)
+        scores |= {key: jnp.where(known, value, jnp.nan) for key, value in found.items()}
+    return scores
 
 
-def _checked_names(names, num_factors: int) -> tuple[str, ...]:
-    """Return the metrics to compute, each once."""
+def missing_input(name: str, has_factors: bool, has_logvar: bool) -> str | None:
+    """Return what a metric of METRICS needs that is not there, in words; None where nothing is missing."""
+    metric = METRICS[name]
+    if metric.needs_factors and not has_factors:
+        return "factors"
+    return "log-variances" if metric.needs_logvar and not has_logvar else None
+
+
+def _checked_names(names, has_factors: bool, has_logvar: bool) -> tuple[str, ...]:
+    """Return the metrics of one model to compute, each once."""
+
+    def possible(name):
+        return not METRICS[name].of_siblings and missing_input(name, has_factors, has_logvar) is None
+
     if names is None:
-        return tuple(name for name, metric in METRICS.items() if num_factors or not metric.needs_factors)
+        return tuple(filter(possible, METRICS))
     names = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
     for name in names:
-        if look_up("metric", name, METRICS).needs_factors and not num_factors:
-            free = ", ".join(name for name, metric in METRICS.items() if not metric.needs_factors)
-            raise InputError(f"metric {name!r} needs factors and none were given; without factors there is {free}")
+        if look_up("metric", name, METRICS).of_siblings:
+            raise InputError(
+                f"metric {name!r} compares models that differ in their seed alone: give the codes of all of them to"
+                " jaxvae.metrics.score_siblings"
+            )
+        if missing := missing_input(name, has_factors, has_logvar):
+            argument = {"factors": "factors=", "log-variances": "logvar="}[missing]
+            raise InputError(
+                f"metric {name!r} needs {missing} and none were given ({argument}); without them there is"
+                f" {', '.join(filter(possible, METRICS))}"
+            )
     return names
 
 
