@@ -2,8 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxvae.metrics.logistic import HIGHEST, Classifier, fit
+from jaxvae.metrics.information import count_values
+from jaxvae.metrics.logistic import fit_each, logits_of
 from jaxvae.metrics.moments import scaling_of, standardise
 from jaxvae.metrics.points import NUM_TEST, NUM_TRAIN, draw_train_and_test
 from jaxvae.types import Factors
@@ -57,23 +59,22 @@ def explicitness(train: tuple[jax.Array, Factors], test: tuple[jax.Array, Factor
         test: codes f32[M, D] and their factors, of the same sizes.
     """
     scaling = scaling_of(train[0])
-    features, test_features = standardise(train[0], scaling), standardise(test[0], scaling)
-    total, varying = 0.0, 0.0
-    for factor, size in enumerate(train[1].sizes):
-        classifier = fit(features, train[1].values[:, factor], size)
-        labels = test[1].values[:, factor]
-        told = (labels == jnp.arange(size)[:, None]).astype(jnp.uint32)  # [C, M]
-        areas, count = areas_under_curves(log_odds(classifier, test_features), told), told.sum(1)
-        occurs, varies = count > 0, count.max() < len(labels)
-        total += jnp.where(varies, jnp.where(occurs, areas, 0.0).sum() / occurs.sum(), 0.0)
-        varying += varies
-    return total / jnp.maximum(varying, 1)
+    sizes, values = train[1].sizes, test[1].values
+    classifier = fit_each(standardise(train[0], scaling), train[1].values, sizes)
+    logits = logits_of(classifier, standardise(test[0], scaling))  # [V, M]
+    factors = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    told = [(column == jnp.arange(size)[:, None]) for column, size in zip(values.T, sizes, strict=True)]
+    odds = jnp.concatenate([log_odds(logits[classes]) for classes in factors])
+    areas = areas_under_curves(odds, jnp.concatenate(told).astype(jnp.uint32))
+
+    counts = count_values(values, sizes)
+    means = [jnp.where(counts[c] > 0, areas[c], 0.0).sum() / (counts[c] > 0).sum() for c in factors]
+    varies = jnp.stack([counts[classes].max() < len(values) for classes in factors])
+    return jnp.where(varies, jnp.stack(means), 0.0).sum() / jnp.maximum(varies.sum(), 1)
 
 
-def log_odds(classifier: Classifier, features: jax.Array) -> jax.Array:
-    """Return f32[C, N], log p / (1 - p) of every class: in the order of p, where float32 has p round to 1."""
-    centred = (features - classifier.centre).T
-    logits = jnp.matmul(classifier.weights.T, centred, precision=HIGHEST) + classifier.bias[:, None]
+def log_odds(logits: jax.Array) -> jax.Array:
+    """Return f32[C, N], log p / (1 - p) of every class: in the order of p, also where float32 has p round to 1."""
     best = jnp.arange(len(logits))[:, None] == jnp.argmax(logits, axis=0)
     others = jax.nn.logsumexp(jnp.where(best, -jnp.inf, logits), axis=0)
     log_share = jax.nn.log_softmax(logits, axis=0)
