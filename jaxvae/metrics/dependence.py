@@ -9,7 +9,7 @@ from jaxvae.metrics.moments import scaling_of, standardise
 from jaxvae.metrics.points import NUM_TRAIN, draw_points
 from jaxvae.types import Factors
 
-LEAST = 1e-4  # standard deviations below this share of a latent's own count as this: float32 knows no less
+LEAST = 1e-5  # of the square roots of eigenvalues: float32 knows them to a few times 10⁻⁷
 
 
 def mutual_information_score(
@@ -69,9 +69,9 @@ def gaussian_total_correlation(
     Σ is the covariance of the codes; TC is the KL divergence of the Gaussian that has it from the product of that
     Gaussian's margins, and depends on the correlations alone: TC = -½ Σ_i log λ_i with λ_i their matrix's eigenvalues.
 
-    Range 0 … 9.2 (D - 1); 0 for uncorrelated latents, and lower is better. Chance level D (D - 1) / (4 num_points),
+    Range 0 … 11.5 (D - 1); 0 for uncorrelated latents, and lower is better. Chance level D (D - 1) / (4 num_points),
     0.002 for ten latents. Where a latent is a linear function of others the true value is infinite; here λ_i counts as
-    10⁻⁸ at the least, which is 9.2 nats for each such latent. Constant latents are left out: fewer than two others
+    10⁻¹⁰ at the least, which is 11.5 nats for each such latent. Constant latents are left out: fewer than two others
     give 0.
 
     Args:

@@ -89,7 +89,7 @@ def areas_under_curves(scores: jax.Array, told: jax.Array) -> jax.Array:
         told: u32[C, N], 1 for the points of the class and 0 for others.
     """
     # The bits of a float order like the float once the sign is folded in; the last bit makes room for the class.
-    bits = jax.lax.bitcast_convert_type(scores + 0.0, jnp.uint32)  # -0 is 0
+    bits = jax.lax.bitcast_convert_type(jnp.where(scores == 0, 0.0, scores), jnp.uint32)  # -0 is 0
     bits = jnp.where(bits >> 31 == 1, ~bits, bits | jnp.uint32(1 << 31))
     ordered = jnp.sort((bits & ~jnp.uint32(1)) | told, axis=1)
     inside = (ordered & 1).astype(jnp.float32)
