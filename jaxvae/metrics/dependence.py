@@ -1,5 +1,7 @@
 """How much latents tell of each other, whatever the factors: mutual information in bins, Gaussian total correlation."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -47,6 +49,7 @@ def mutual_information_score(
     return {"mutual_information": mean_information(points, num_bins=num_bins)}
 
 
+@functools.partial(jax.jit, static_argnames="num_bins")
 def mean_information(codes: jax.Array, *, num_bins: int = NUM_BINS) -> jax.Array:
     """Return f32[] in nats, the mean mutual information of two latents over exactly the points given, f32[N, D]."""
     num_latents = codes.shape[1]
@@ -93,6 +96,7 @@ def gaussian_total_correlation(
     return {"gaussian_tc": total_correlation(draw_points(codes, factors, key, num_points)[0])}
 
 
+@jax.jit
 def total_correlation(codes: jax.Array) -> jax.Array:
     """Return f32[] in nats, the Gaussian total correlation of exactly the points given, f32[N, D]."""
     scaling = scaling_of(codes)

@@ -51,6 +51,7 @@ def explicitness_score(
     return {"explicitness": explicitness(*draw_train_and_test(codes, factors, key, test, num_train, num_test))}
 
 
+@jax.jit
 def explicitness(train: tuple[jax.Array, Factors], test: tuple[jax.Array, Factors]) -> jax.Array:
     """Return explicitness f32[] on exactly the points given.
 

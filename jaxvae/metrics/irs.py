@@ -1,5 +1,7 @@
 """IRS, the interventional robustness score: how little a latent moves while its factor is held and others change."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,6 +59,7 @@ def interventional_robustness(
     return {"irs": robustness(*points, quantile=quantile, num_bins=num_bins)}
 
 
+@functools.partial(jax.jit, static_argnames=("quantile", "num_bins"))
 def robustness(
     codes: jax.Array, factors: Factors, *, quantile: float = QUANTILE, num_bins: int = NUM_BINS
 ) -> jax.Array:

@@ -1,5 +1,7 @@
 """Modularity: whether each latent tells of one factor only."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -48,6 +50,7 @@ def modularity_score(
     return {"modularity": modularity(*draw_points(codes, factors, key, num_points), num_bins=num_bins)}
 
 
+@functools.partial(jax.jit, static_argnames="num_bins")
 def modularity(codes: jax.Array, factors: Factors, *, num_bins: int = NUM_BINS) -> jax.Array:
     """Return modularity f32[] of exactly the points given, codes f32[N, D] with their factors."""
     information = mutual_information(discretise(codes, num_bins), num_bins, factors.values, factors.sizes)  # [D, K]

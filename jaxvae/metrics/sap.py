@@ -69,6 +69,7 @@ def mean_gap(scores: jax.Array, factors: Factors) -> jax.Array:
     return jnp.where(varies, best - second, 0.0).sum() / jnp.maximum(varies.sum(), 1)
 
 
+@jax.jit
 def correlations(codes: jax.Array, factors: Factors) -> jax.Array:
     """Return f32[max(D, 2), K], the squared correlations of codes f32[N, D] and the numbers of the classes."""
     codes = _two_at_least(codes)
@@ -82,6 +83,7 @@ def correlations(codes: jax.Array, factors: Factors) -> jax.Array:
     return jnp.where((deviation > LEAST_VARIANCE**0.5)[:, None], squared, 0.0)
 
 
+@jax.jit
 def accuracies(train: tuple[jax.Array, Factors], test: tuple[jax.Array, Factors]) -> jax.Array:
     """Return f32[max(D, 2), K], the test accuracies of support vector machines, each fitted to one latent and factor.
 
@@ -97,7 +99,8 @@ def accuracies(train: tuple[jax.Array, Factors], test: tuple[jax.Array, Factors]
         return svm.decide(machines, codes[None], sizes)[0] == values  # [D, K]
 
     # All points at once would take M * D * V decisions: 23 MB for ten latents and dSprites, more with more classes.
-    at_once = max(1, min(len(test[0]), DECISIONS_AT_ONCE // machines.slope.size))
+    most = max(1, min(len(test[0]), DECISIONS_AT_ONCE // machines.slope.size))
+    at_once = max(count for count in range(1, most + 1) if len(test[0]) % count == 0)  # a rest would compile again
     points = (_two_at_least(test[0]), test[1].values)
     return jax.lax.map(right, points, batch_size=at_once).mean(0, dtype=jnp.float32)
 

@@ -83,44 +83,48 @@ def fit(codes: jax.Array, factors: Factors, *, cost: float) -> Machines:
     inside = balanced / jnp.maximum(counts, 1)
     outside = jnp.where(classes == 2, balanced / jnp.maximum(num_rows - counts, 1), cost)
 
+    # Stretches of sorted numbers to look into: twice each class, once all rows.
+    every = (np.full_like(owner, len(factors.sizes)), jnp.zeros_like(starts), jnp.full_like(counts, num_rows))
+    among = tuple(
+        jnp.stack([own, own, all_rows])[:, None] for own, all_rows in zip((owner, starts, counts), every, strict=True)
+    )
+    lengths = jnp.asarray(STEP_LENGTHS)[:, None]
+
     def fit_latent(one):
         unit, penalty = one
         arranged = _arrange(unit, factors)
-        everywhere = (jnp.full_like(owner, len(factors.sizes)), jnp.zeros_like(starts), jnp.full_like(counts, num_rows))
-        of_class = (jnp.asarray(owner), starts, counts)
 
         def sums(slope, height):
-            """Return the sums over what counts inside the class and outside it, f32[..., V] each."""
-            missed = _above(arranged, of_class, -slope, height - 1.0)
-            own = _above(arranged, of_class, slope, -1.0 - height)
-            every = _above(arranged, everywhere, slope, -1.0 - height)
-            return missed, _Sums(*(a - b for a, b in zip(every, own, strict=True)))
+            """Return the sums over what counts inside the class and outside it, f32[L, V] each."""
+            slopes, bounds = jnp.stack([-slope, slope, slope]), jnp.stack([height, -height, -height]) - 1.0
+            found = _above(arranged, among, slopes, bounds)
+            return _Sums(*(part[0] for part in found)), _Sums(*(part[2] - part[1] for part in found))
 
-        def loss(slope, height):
-            missed, wrong = sums(slope, height)
-            square = inside * _squares(missed, -slope, 1.0 - height) + outside * _squares(wrong, slope, 1.0 + height)
-            return square + 0.5 * (penalty.ss * slope**2 + 2 * penalty.sh * slope * height + penalty.hh * height**2)
-
-        def newton_step(_, state):
-            slope, height = state
-            missed, wrong = sums(slope, height)
+        def step(_, state):
+            """Go along the direction to where the loss is least, and find the direction from there."""
+            slope, height, along_slope, along_height = state
+            slopes, heights = slope + lengths * along_slope, height + lengths * along_height  # [L, V]
+            missed, wrong = sums(slopes, heights)
+            square = inside * _squares(missed, -slopes, 1.0 - heights) + outside * _squares(
+                wrong, slopes, 1.0 + heights
+            )
+            squares = penalty.ss * slopes**2 + 2 * penalty.sh * slopes * heights + penalty.hh * heights**2
+            best = jnp.argmin((square + 0.5 * squares) * FAVOUR[:, None], axis=0)[None]
+            slope, height, missed, wrong = jax.tree.map(
+                lambda values: jnp.take_along_axis(values, best, axis=0)[0], (slopes, heights, missed, wrong)
+            )
             ss = penalty.ss + 2 * (inside * missed.second + outside * wrong.second)
             sh = penalty.sh + 2 * (inside * missed.first + outside * wrong.first)
             hh = penalty.hh + 2 * (inside * missed.count + outside * wrong.count)
-            # Where the loss is this quadratic, its minimum solves these with the target that the points pull to.
+            # Where the loss is this quadratic, its minimum solves these equations for the way to go.
             by_slope = 2 * (inside * missed.first - outside * wrong.first) - ss * slope - sh * height
             by_height = 2 * (inside * missed.count - outside * wrong.count) - sh * slope - hh * height
             ratio = sh / ss
             rest = hh - ratio * sh
-            step_height = jnp.where(rest > 0, (by_height - ratio * by_slope) / jnp.where(rest > 0, rest, 1.0), 0.0)
-            step_slope = by_slope / ss - ratio * step_height
-            lengths = STEP_LENGTHS[:, None]
-            losses = loss(slope + lengths * step_slope, height + lengths * step_height)
-            length = jnp.asarray(STEP_LENGTHS)[jnp.argmin(losses * FAVOUR[:, None], axis=0)]
-            return slope + length * step_slope, height + length * step_height
+            along_height = jnp.where(rest > 0, (by_height - ratio * by_slope) / jnp.where(rest > 0, rest, 1.0), 0.0)
+            return slope, height, by_slope / ss - ratio * along_height, along_height
 
-        zero = jnp.zeros(len(owner))
-        return jax.lax.fori_loop(0, NUM_STEPS, newton_step, (zero, zero))
+        return jax.lax.fori_loop(0, NUM_STEPS, step, (jnp.zeros(len(owner)),) * 4)[:2]
 
     slope, height = jax.vmap(fit_latent)((unit, _penalties(scaling)))
     return Machines(scaling, slope, jnp.where(counts > 0, height, -jnp.inf))
@@ -163,11 +167,11 @@ def _above(
 
     Args:
         arranged: of one latent.
-        among: row, start and count, i32[V] each: a stretch of sorted numbers.
-        slope: f32[..., V], like bound.
-        bound: f32[..., V].
+        among: row, start and count of stretches of sorted numbers, i32 that broadcast to the shape of slope.
+        slope: f32[...].
+        bound: f32 of the same shape.
     """
-    row, start, count = among
+    row, start, count = (jnp.broadcast_to(part, slope.shape) for part in among)
     rising = slope >= 0
 
     def halve(_, state):
@@ -178,9 +182,8 @@ def _above(
         return jnp.where(searching & ~beyond, middle + 1, low), jnp.where(searching & beyond, middle, high)
 
     # The first number on the far side: past the bound where the line rises, no longer past it where it falls.
-    whole = (jnp.broadcast_to(start, slope.shape), jnp.broadcast_to(start + count, slope.shape))
-    place, _ = jax.lax.fori_loop(0, arranged.numbers.shape[1].bit_length(), halve, whole)
-    low, high = jnp.where(rising, place, whole[0]), jnp.where(rising, whole[1], place)
+    place, _ = jax.lax.fori_loop(0, arranged.numbers.shape[1].bit_length(), halve, (start, start + count))
+    low, high = jnp.where(rising, place, start), jnp.where(rising, start + count, place)
     return _Sums(
         (high - low).astype(jnp.float32),
         arranged.firsts[row, high] - arranged.firsts[row, low],
