@@ -105,11 +105,10 @@ def fit(codes: jax.Array, factors: Factors, *, cost: float) -> Machines:
             slope, height, along_slope, along_height = state
             slopes, heights = slope + lengths * along_slope, height + lengths * along_height  # [L, V]
             missed, wrong = sums(slopes, heights)
-            square = inside * _squares(missed, -slopes, 1.0 - heights) + outside * _squares(
-                wrong, slopes, 1.0 + heights
-            )
-            squares = penalty.ss * slopes**2 + 2 * penalty.sh * slopes * heights + penalty.hh * heights**2
-            best = jnp.argmin((square + 0.5 * squares) * FAVOUR[:, None], axis=0)[None]
+            losses = 0.5 * (penalty.ss * slopes**2 + 2 * penalty.sh * slopes * heights + penalty.hh * heights**2)
+            losses += inside * _squares(missed, -slopes, 1.0 - heights)
+            losses += outside * _squares(wrong, slopes, 1.0 + heights)
+            best = jnp.argmin(losses * FAVOUR[:, None], axis=0)[None]
             slope, height, missed, wrong = jax.tree.map(
                 lambda values: jnp.take_along_axis(values, best, axis=0)[0], (slopes, heights, missed, wrong)
             )
@@ -133,9 +132,8 @@ def fit(codes: jax.Array, factors: Factors, *, cost: float) -> Machines:
 def _penalties(scaling: Scaling) -> _Penalty:
     """Return the penalties of D latents: with z = m + s u, slope = w s and height = w m + b."""
     mean = scaling.first + 2 * scaling.spread * scaling.mean
-    deviation = jnp.maximum(
-        2 * scaling.spread * scaling.deviation, 1e-15
-    )  # smaller ones would overflow; no slope is left
+    # A smaller deviation would overflow when squared; the penalty leaves no slope there anyway.
+    deviation = jnp.maximum(2 * scaling.spread * scaling.deviation, 1e-15)
     away = mean / deviation
     # Of a constant, u = 0, only the height matters, and w and b share it as suits them best.
     return _Penalty(
@@ -149,7 +147,7 @@ def _arrange(unit: jax.Array, factors: Factors) -> _Sorted:
     """Return one latent's numbers unit f32[N] sorted within every class of every factor, and altogether."""
     order = jnp.argsort(unit)
     numbers = unit[order]
-    # Class and rank as one unsigned number: sorting those is four times as fast as sorting pairs.
+    # Class and rank as one unsigned number, below 2³² as size * N is: sorting those is four times as fast as pairs.
     keys = factors.values[order].T.astype(jnp.uint32) * np.uint32(len(unit)) + jnp.arange(len(unit), dtype=jnp.uint32)
     ranks = jnp.sort(keys, axis=1) % np.uint32(len(unit))  # [K, N]
     numbers = jnp.concatenate([numbers[ranks], numbers[None]])
