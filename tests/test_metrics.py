@@ -26,6 +26,12 @@ FEW = {
     "mig": {"num_points": 1_000},
     "dci": {"num_train": 300, "num_test": 300, "num_rounds": 10, "num_bins": 32},
     "mig_sampled": {"num_samples": 1_000},
+    "sap": {"num_train": 1_000, "num_test": 500},
+    "modularity": {"num_points": 1_000},
+    "explicitness": {"num_train": 1_000, "num_test": 500},
+    "irs": {"num_points": 1_000},
+    "gaussian_tc": {"num_points": 1_000},
+    "mutual_information": {"num_points": 1_000},
 }
 
 
@@ -130,17 +136,24 @@ def test_keys_are_the_names_and_belong_to_one_metric():
 def test_axes_have_no_order_sign_or_unit(lanes, variant):
     base, other = lanes["base"], lanes[variant]
     assert other["mig"] == pytest.approx(base["mig"], abs=2e-3)
+    for key in ("modularity", "mutual_information", "gaussian_tc", "sap_continuous", "explicitness"):
+        assert other[key] == pytest.approx(base[key], abs=2e-3), key
     if variant != "scaled":  # an absolute threshold and an L2 penalty look at the scale
         assert other["active_units"] == base["active_units"] == 5
         assert other["factor_vae"] == pytest.approx(base["factor_vae"], abs=1e-3)
         assert other["beta_vae"] == pytest.approx(base["beta_vae"], abs=1e-2)
+        assert other["irs"] == pytest.approx(base["irs"], abs=1e-3)
+        assert other["sap"] == pytest.approx(base["sap"], abs=1e-3) or variant == "shifted"  # a penalised intercept
     else:
         assert other["active_units"] == 5  # 8 times the dead latent is still below the threshold
 
 
 @pytest.mark.parametrize("lane", ["zeros", "constant"])
 def test_collapse_scores_nothing(lanes, lane):
-    assert lanes[lane]["mig"] == lanes[lane]["factor_vae"] == lanes[lane]["active_units"] == 0.0
+    nothing = ("mig", "factor_vae", "active_units", "sap", "sap_continuous", "modularity", "irs")
+    for key in (*nothing, "gaussian_tc", "mutual_information"):
+        assert lanes[lane][key] == 0.0, key
+    assert lanes[lane]["explicitness"] == 0.5
     assert lanes[lane]["beta_vae"] == pytest.approx(1 / len(SIZES), abs=0.03)
 
 
@@ -148,7 +161,8 @@ def test_collapse_scores_nothing(lanes, lane):
 def test_finite_codes_have_finite_scores(lanes, lane):
     for key, value in lanes[lane].items():
         assert np.isfinite(value), key
-        assert 0 <= value <= (6 if key == "active_units" else 1), key
+        most = {"active_units": 6, "mutual_information": np.log(20), "gaussian_tc": 5 * 11.6}.get(key, 1)
+        assert 0 <= value <= most + 1e-5, key
 
 
 def test_known_codes(lanes):
@@ -230,7 +244,9 @@ def test_a_factor_of_one_value_is_no_factor():
 
 def test_no_factor_varies():
     scores = quick_scores(BASE, declared(np.full_like(GRID, 2)), KEY)
-    assert scores["mig"] == scores["factor_vae"] == scores["beta_vae"] == 0.0
+    for name, metric in METRICS.items():
+        if metric.needs_factors:
+            assert all(scores[key] == 0.0 for key in metric.keys), name
 
 
 def test_rows_that_are_no_grid():
@@ -252,18 +268,27 @@ def test_one_latent():
 def test_one_factor_and_fewer_rows_than_a_vote_takes():
     codes = np.array([[0.0, 1.0], [2.0, 1.0]], np.float32)
     scores = quick_scores(codes, Factors(jnp.array([[0], [1]], jnp.int32), (2,)), KEY)
-    assert scores["factor_vae"] == scores["beta_vae"] == scores["active_units"] == 1.0
+    assert scores["factor_vae"] == scores["beta_vae"] == scores["active_units"] == scores["explicitness"] == 1.0
+    assert scores["modularity"] == 0.5  # a latent that tells and one that is constant
+    assert float(scores["sap"]) == pytest.approx(0.5, abs=0.1)  # ahead of a guess
+    assert float(scores["irs"]) == pytest.approx(1.0, abs=1e-5)
+    assert scores["mutual_information"] == 0.0
+    assert float(scores["gaussian_tc"]) == pytest.approx(0.0, abs=1e-6)
     assert float(scores["mig"]) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_held_out_points_are_what_is_evaluated():
     codes = np.concatenate([GRID, BASE[:, 4:]], axis=1).astype(np.float32)
-    names = ("factor_vae", "beta_vae", "mig")
+    unfitted = ("mig", "modularity", "irs", "mutual_information", "gaussian_tc")
+    names = ("factor_vae", "beta_vae", "explicitness", "sap", *unfitted)
     same = quick_scores(codes, declared(GRID), KEY, (codes, declared(GRID)), names=names)
     swapped = quick_scores(codes, declared(GRID), KEY, (codes[:, [1, 0, 3, 2, 4, 5]], declared(GRID)), names=names)
     for name in ("factor_vae", "beta_vae"):
         assert same[name] > 0.95 and swapped[name] < 0.1
-    assert same["mig"] == swapped["mig"]
+    assert same["explicitness"] > 0.9 and swapped["explicitness"] < 0.6
+    assert same["sap"] > swapped["sap"] + 0.1
+    for name in (*unfitted, "sap_continuous"):
+        assert same[name] == swapped[name]
 
 
 # The door.
@@ -282,7 +307,8 @@ def test_truth_values_are_factors():
 
 @pytest.mark.parametrize("factors", [None, np.zeros((360, 0), int)])
 def test_without_factors_what_needs_none_is_computed(factors):
-    assert score(BASE, factors) == {"active_units": 5.0}
+    scores = score(BASE, factors)
+    assert set(scores) == {"active_units", "gaussian_tc", "mutual_information"} and scores["active_units"] == 5.0
 
 
 def test_held_out_factors_are_numbered_with_the_others(monkeypatch):

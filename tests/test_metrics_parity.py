@@ -85,4 +85,5 @@ def test_a_rotation_lowers_what_depends_on_axes(ours):
 def test_every_score_that_needs_factors_has_a_reference():
     """A new metric has a restatement here or in another file of tests, or says in its docstring why it cannot."""
     compared = {"beta_vae", "factor_vae", "mig"} | {"dci"} | {"mig_sampled", "infomec"}  # in test_metrics_(dci|info).py
+    compared |= {"sap", "modularity", "explicitness", "irs"}  # in test_metrics_classic.py
     assert compared == {name for name, metric in METRICS.items() if metric.needs_factors}

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae.metrics.information import entropy
-from jaxvae.metrics.logistic import fit_unpenalised, log_losses
+from jaxvae.metrics.logistic_unpenalised import fit_unpenalised, log_losses
 from jaxvae.metrics.moments import variance
 from jaxvae.metrics.neighbours import neighbour_information
 from jaxvae.metrics.rows import draw_distinct

@@ -9,6 +9,8 @@ import numpy as np
 
 HIGHEST = jax.lax.Precision.HIGHEST  # some accelerators would otherwise round the factors of a matmul to 10 bits
 STEP_LENGTHS = np.array([0.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 1 / 32, 1 / 256], np.float32)
+STANDSTILL = 1e-6  # a step that lowers the loss by no more than this share of it was the last
+FORCING = 0.03  # the Newton equations are solved until this share of the residual is left
 
 
 class Classifier(NamedTuple):
@@ -21,236 +23,143 @@ class Classifier(NamedTuple):
 
 def predict(classifier: Classifier, features: jax.Array) -> jax.Array:
     """Return i32[N], the likeliest class of each row of features f32[N, D]."""
+    return jnp.argmax(logits_of(classifier, features), axis=0).astype(jnp.int32)
+
+
+def logits_of(classifier: Classifier, features: jax.Array) -> jax.Array:
+    """Return f32[C, N], the logits of each row of features f32[N, D]."""
     centred = features - classifier.centre
-    logits = jnp.matmul(centred, classifier.weights, precision=HIGHEST) + classifier.bias
-    return jnp.argmax(logits, axis=1).astype(jnp.int32)
+    return jnp.matmul(classifier.weights.T, centred.T, precision=HIGHEST) + classifier.bias[:, None]
 
 
-@functools.partial(jax.jit, static_argnames=("num_classes", "num_steps", "num_inner_steps"))
-def fit(
-    features: jax.Array, labels: jax.Array, num_classes: int, *, num_steps: int = 10, num_inner_steps: int = 20
+def fit(features: jax.Array, labels: jax.Array, num_classes: int, **steps: int) -> Classifier:
+    """Return the classifier of one set of labels, i32[N] in 0 … num_classes-1; the rest as in `fit_each`."""
+    return fit_each(features, labels[:, None], (num_classes,), **steps)
+
+
+@functools.partial(jax.jit, static_argnames=("sizes", "num_steps", "num_inner_steps"))
+def fit_each(
+    features: jax.Array, labels: jax.Array, sizes: tuple[int, ...], *, num_steps: int = 10, num_inner_steps: int = 20
 ) -> Classifier:
-    """Return the minimum of Σ_n -log softmax(x_n W + b)_{y_n} + ½ |W|², that is `LogisticRegression(C=1)`.
+    """Return K classifiers of the same features, the minima of Σ_n -log softmax(x_n W + b)_{y_n} + ½ |W|².
 
-    Newton's method with a fixed number of steps. The Newton equations are solved by conjugate gradients, so the Hessian
-    of D * C unknowns is never formed, and a line search over fixed lengths, 0 among them, keeps the loss from rising.
-    With two classes scikit-learn fits one weight vector w = W_1 - W_0 with penalty ½ |w|², twice that of the softmax
-    form; so does this. Classes without an example take no part, as there.
+    That is `LogisticRegression(C=1)`, once for every column of labels. Newton's method. The Newton equations are solved
+    by conjugate gradients, so the Hessian of D * C unknowns is never formed, and a line search over fixed lengths, 0
+    among them, keeps the loss from rising. With two classes scikit-learn fits one weight vector w = W_1 - W_0 with
+    penalty ½ |w|², twice that of the softmax form; so does this. Classes without an example take no part, as there.
 
     Args:
         features: f32[N, D].
-        labels: i32[N] in 0 … num_classes-1.
-        num_classes: number of classes C.
-        num_steps: Newton steps; on features of one scale the loss stands still after about five.
-        num_inner_steps: conjugate gradient steps for each.
+        labels: i32[N, K], column k in 0 … sizes[k]-1.
+        sizes: number of classes of each column.
+        num_steps: most Newton steps; on features of one scale the loss stands still after about five.
+        num_inner_steps: most conjugate gradient steps for each.
+
+    Returns:
+        The K classifiers side by side, with C = sum(sizes) classes, those of column 0 first.
     """
     num_rows, num_features = features.shape
+    owner = np.repeat(np.arange(len(sizes)), sizes)  # [C], the column of labels that a class belongs to
+    value = np.concatenate([np.arange(size) for size in sizes])
+    ends = np.cumsum(sizes)
+    of_column = (owner == np.arange(len(sizes))[:, None]).astype(np.float32)  # [K, C]
     # Rows lie along the last axis: with a few features and classes this is ten times as fast on CPU as the usual way.
-    targets = (labels == jnp.arange(num_classes)[:, None]).astype(jnp.float32)  # [C, N]
+    targets = (labels.T[owner] == value[:, None]).astype(jnp.float32)  # [C, N]
     seen = targets.any(1, keepdims=True)
+    several = len(sizes) > 1
+
+    def sum_classes(values):
+        """Return [K, …], sums over the classes of each column of values [C, …]."""
+        return jnp.matmul(of_column, values, precision=HIGHEST) if several else values.sum(0, keepdims=True)
+
+    def of_owner(values):
+        """Return [C, …], for each class what its column has in values [K, …]."""
+        return values[owner] if several else values
 
     # Scaled so that the Hessian at W = 0 has a diagonal near 1, which is all the preconditioning that is needed.
-    per_class = num_rows / num_classes
+    per_class = num_rows / np.array(sizes, np.float32)[owner][:, None]  # [C, 1]
     centre = features.mean(0)
-    scale = jnp.sqrt(per_class * features.var(0) + 1.0)
-    ones = jnp.full((1, num_rows), per_class**-0.5)
-    inputs = jnp.concatenate([((features - centre) / scale).T, ones])  # [D + 1, N]
-    penalty = jnp.append(jnp.where(seen.sum() == 2, 2.0, 1.0) / scale**2, 0.0)  # the intercept goes free
+    scale = jnp.sqrt(per_class * features.var(0) + 1.0)  # [C, D]
+    unit = jnp.concatenate([1.0 / scale, jnp.asarray(per_class**-0.5)], axis=1)  # [C, D + 1]
+    inputs = jnp.concatenate([(features - centre).T, jnp.ones((1, num_rows))])  # [D + 1, N]
+    two = of_owner(sum_classes(seen.astype(jnp.float32))) == 2
+    penalty = jnp.concatenate([jnp.where(two, 2.0, 1.0) / scale**2, jnp.zeros((len(owner), 1))], axis=1)  # bias is free
 
     def logits_of(weights):
-        return jnp.matmul(weights, inputs, precision=HIGHEST)
+        return jnp.matmul(weights * unit, inputs, precision=HIGHEST)
 
     def weights_of(residuals):
-        return jnp.matmul(residuals, inputs.T, precision=HIGHEST)
+        return jnp.matmul(residuals, inputs.T, precision=HIGHEST) * unit
 
-    def mask(logits):
-        return jnp.where(seen, logits, -jnp.inf)
+    def dot(left, right):
+        return sum_classes((left * right).sum(1, keepdims=True))  # [K, 1]
+
+    def normalise(logits):
+        """Return probabilities [C, N] and the logarithms of their denominators [K, N]."""
+        logits = jnp.where(seen, logits, -jnp.inf)
+        top = jnp.stack([logits[end - size : end].max(0) for size, end in zip(sizes, ends, strict=True)])
+        shares = jnp.exp(logits - of_owner(top))
+        totals = sum_classes(shares)
+        return shares / of_owner(totals), jnp.log(totals) + top
 
     def loss(weights, logits):
-        likelihood = (logits * targets).sum(0) - jax.nn.logsumexp(mask(logits), axis=0)
-        return 0.5 * (penalty * weights**2).sum() - likelihood.sum()
+        likelihood = dot(logits, targets) - normalise(logits)[1].sum(1, keepdims=True)
+        return 0.5 * dot(penalty * weights, weights) - likelihood  # [K, 1]
 
-    def newton_step(_, weights):
+    def newton_step(state):
+        number, weights, _ = state
         logits = logits_of(weights)
-        probabilities = jax.nn.softmax(mask(logits), axis=0)
+        probabilities, _ = normalise(logits)
 
         def hessian_times(direction):
             moved = probabilities * logits_of(direction)
-            return weights_of(moved - probabilities * moved.sum(0)) + penalty * direction
+            return weights_of(moved - probabilities * of_owner(sum_classes(moved))) + penalty * direction
 
         downhill = weights_of(targets - probabilities) - penalty * weights
-        direction = conjugate_gradients(hessian_times, downhill, num_inner_steps)
+        direction = conjugate_gradients(hessian_times, downhill, num_inner_steps, dot, of_owner)
         change = logits_of(direction)
-        losses = jax.vmap(lambda length: loss(weights + length * direction, logits + length * change))(STEP_LENGTHS)
-        return weights + jnp.asarray(STEP_LENGTHS)[jnp.argmin(losses)] * direction
+        # One length after the other: side by side they would need as many times the memory.
+        losses = jax.lax.map(lambda length: loss(weights + length * direction, logits + length * change), STEP_LENGTHS)
+        length = jnp.asarray(STEP_LENGTHS)[jnp.argmin(losses, axis=0)]
+        moving = losses[0] - losses.min(0) > STANDSTILL * losses[0]  # the first length is 0
+        return number + 1, weights + of_owner(length) * direction, moving.any()
 
-    weights = jax.lax.fori_loop(0, num_steps, newton_step, jnp.zeros((num_classes, num_features + 1)))
-    bias = jnp.where(seen[:, 0], weights[:, -1] * per_class**-0.5, -jnp.inf)
-    return Classifier(centre, (weights[:, :-1] / scale).T, bias)
+    def goes_on(state):
+        return (state[0] < num_steps) & state[2]
+
+    start = (0, jnp.zeros((len(owner), num_features + 1)), True)
+    weights = jax.lax.while_loop(goes_on, newton_step, start)[1] * unit
+    return Classifier(centre, weights[:, :-1].T, jnp.where(seen[:, 0], weights[:, -1], -jnp.inf))
 
 
-def conjugate_gradients(operator, target: jax.Array, num_steps: int) -> jax.Array:
-    """Return x with operator(x) ≈ target after a fixed number of steps from 0; operator symmetric, not negative.
+def conjugate_gradients(operator, target: jax.Array, num_steps: int, dot, of_owner) -> jax.Array:
+    """Return x with operator(x) ≈ target, started from 0; operator symmetric, not negative.
 
-    Any number of steps leaves a direction of descent, and a target in the operator's range keeps the steps in it.
+    Any number of steps leaves a direction of descent, and a target in the operator's range keeps the steps in it. The
+    steps end when FORCING of every column's residual is left, num_steps at the most.
+
+    Args:
+        operator: f32[C, D] -> f32[C, D], of K independent blocks of rows, which take their steps side by side.
+        target: f32[C, D].
+        num_steps: at most.
+        dot: two f32[C, D] -> f32[K, 1], the scalar products of the blocks.
+        of_owner: f32[K, 1] -> f32 that broadcasts to [C, D].
     """
 
     def ratio(numerator, denominator):  # 0 once the residual is gone: nothing is left to do
-        return jnp.where(denominator > 0, numerator / jnp.where(denominator > 0, denominator, 1.0), 0.0)
-
-    def step(_, state):
-        solution, residual, direction, square = state
-        image = operator(direction)
-        length = ratio(square, (direction * image).sum())
-        solution, residual = solution + length * direction, residual - length * image
-        new_square = (residual**2).sum()
-        return solution, residual, residual + ratio(new_square, square) * direction, new_square
-
-    start = (jnp.zeros_like(target), target, target, (target**2).sum())
-    return jax.lax.fori_loop(0, num_steps, step, start)[0]
-
-
-MEMORY = 10  # pairs of steps that L-BFGS remembers, as SciPy's does
-ARMIJO, CURVATURE = 1e-3, 0.9  # when SciPy's line search is content
-
-
-@functools.partial(jax.jit, static_argnames=("num_classes", "num_steps", "tolerance"))
-def fit_unpenalised(
-    features: jax.Array, labels: jax.Array, num_classes: int, *, num_steps: int = 100, tolerance: float = 1e-4
-) -> Classifier:
-    """Return what `LogisticRegression(penalty=None, class_weight="balanced")` reaches: each class weighs the same.
-
-    Minimises Σ_n -log softmax(x_n W + b)_{y_n} / (C N_y). Without a penalty the minimum may lie at infinity, where a
-    linear function separates the classes, and then a fit is where it stops. So this goes the way that scikit-learn
-    goes, L-BFGS from zeros, and stops when it does: when no entry of the gradient is above the tolerance, or after
-    num_steps. Features should have mean 0 and variance 1, as the way depends on their scale.
-
-    Args:
-        features: f32[N, D].
-        labels: i32[N] in 0 … num_classes-1. Classes without an example take no part.
-        num_classes: number of classes C.
-        num_steps: scikit-learn's default.
-        tolerance: scikit-learn's default.
-    """
-    num_features = features.shape[1]
-    targets = (labels == jnp.arange(num_classes)[:, None]).astype(jnp.float32)  # [C, N]
-    seen = targets.any(1, keepdims=True)
-    weights_of_rows = 1.0 / (targets.sum(1)[labels] * seen.sum())  # [N], they sum to 1
-    inputs = jnp.concatenate([features.T, jnp.ones((1, len(features)))])  # [D + 1, N]
-
-    def losses_and_residuals(logits):
-        masked = jnp.where(seen, logits, -jnp.inf)
-        normaliser = jax.nn.logsumexp(masked, axis=0)
-        loss = (weights_of_rows * (normaliser - (logits * targets).sum(0))).sum()
-        return loss, weights_of_rows * (jnp.exp(masked - normaliser) - targets)
-
-    def gradient_of(residuals):
-        return jnp.matmul(residuals, inputs.T, precision=HIGHEST)
+        return of_owner(jnp.where(denominator > 0, numerator / jnp.where(denominator > 0, denominator, 1.0), 0.0))
 
     def step(state):
-        number, weights, logits, loss, gradient, memory = state
-        direction = -_times_inverse_hessian(memory, gradient)
-        change = jnp.matmul(direction, inputs, precision=HIGHEST)
-        slope = (direction * gradient).sum()
+        number, solution, residual, direction, square = state
+        image = operator(direction)
+        length = ratio(square, dot(direction, image))
+        solution, residual = solution + length * direction, residual - length * image
+        new_square = dot(residual, residual)
+        return number + 1, solution, residual, residual + ratio(new_square, square) * direction, new_square
 
-        def along(length):
-            value, residuals = losses_and_residuals(logits + length * change)
-            return value, (residuals * change).sum()
-
-        first = jnp.minimum(1.0, 1.0 / jnp.maximum(jnp.sqrt((gradient**2).sum()), 1e-30))
-        length = _search(along, loss, slope, jnp.where(number == 0, first, 1.0))
-        new_logits = logits + length * change
-        new_loss, residuals = losses_and_residuals(new_logits)
-        new_gradient = gradient_of(residuals)
-        memory = _remember(memory, length * direction, new_gradient - gradient)
-        return number + 1, weights + length * direction, new_logits, new_loss, new_gradient, memory
+    square = dot(target, target)
 
     def goes_on(state):
-        return (state[0] < num_steps) & (jnp.abs(state[4]).max() > tolerance)
+        return (state[0] < num_steps) & (state[4] > FORCING**2 * square).any()
 
-    weights = jnp.zeros((num_classes, num_features + 1))
-    logits = jnp.zeros((num_classes, len(features)))
-    loss, residuals = losses_and_residuals(logits)
-    empty = (jnp.zeros((MEMORY, *weights.shape)), jnp.zeros((MEMORY, *weights.shape)), jnp.zeros(MEMORY))
-    start = (0, weights, logits, loss, gradient_of(residuals), empty)
-    weights = jax.lax.while_loop(goes_on, step, start)[1]
-    bias = jnp.where(seen[:, 0], weights[:, -1], -jnp.inf)
-    return Classifier(jnp.zeros(num_features), weights[:, :-1].T, bias)
-
-
-def log_losses(classifier: Classifier, features: jax.Array, labels: jax.Array) -> jax.Array:
-    """Return f32[N] in nats, -log p(y_n | x_n) of labels i32[N] given features f32[N, D]."""
-    centred = (features - classifier.centre).T
-    logits = jnp.matmul(classifier.weights.T, centred, precision=HIGHEST) + classifier.bias[:, None]
-    own = jnp.take_along_axis(logits, labels[None], axis=0)[0]
-    return jax.nn.logsumexp(logits, axis=0) - own
-
-
-def _times_inverse_hessian(memory, gradient: jax.Array) -> jax.Array:
-    """Return H g, H the inverse Hessian that L-BFGS knows from memory (steps, changes, inverse products), oldest first.
-
-    Nocedal and Wright, "Numerical Optimization", algorithm 7.4. Places of the memory that are still empty are zeros
-    and change nothing.
-    """
-    steps, changes, inverse = memory
-
-    def back(number, state):
-        left, amounts = state
-        index = MEMORY - 1 - number
-        amount = inverse[index] * (steps[index] * left).sum()
-        return left - amount * changes[index], amounts.at[index].set(amount)
-
-    left, amounts = jax.lax.fori_loop(0, MEMORY, back, (gradient, jnp.zeros(MEMORY)))
-    square = (changes[-1] ** 2).sum() * inverse[-1]
-    left = left / jnp.where(square > 0, square, 1.0)
-
-    def forth(index, left):
-        amount = inverse[index] * (changes[index] * left).sum()
-        return left + (amounts[index] - amount) * steps[index]
-
-    return jax.lax.fori_loop(0, MEMORY, forth, left)
-
-
-def _remember(memory, step: jax.Array, change: jax.Array):
-    """Return the memory with one more pair, the oldest dropped; as it was if rounding has left no curvature."""
-    product = (step * change).sum()
-    useful = product > jnp.finfo(jnp.float32).eps * (change**2).sum()
-    newest = (step, change, 1.0 / jnp.where(useful, product, 1.0))
-    return jax.tree.map(lambda old, new: jnp.where(useful, jnp.concatenate([old[1:], new[None]]), old), memory, newest)
-
-
-def _search(along, loss: jax.Array, slope: jax.Array, first: jax.Array) -> jax.Array:
-    """Return a length along a direction of descent where a convex loss is lower and its slope less steep.
-
-    Lengths grow fourfold until the minimum is behind them; then the zero of the slope is sought by the secant, kept
-    inside the middle of the bracket. At most 20 lengths; 0 if rounding leaves nothing to gain.
-
-    Args:
-        along: length -> (loss, slope).
-        loss: at length 0.
-        slope: at length 0, negative.
-        first: length to try first.
-    """
-
-    def content(length, value, own):
-        return (value <= loss + ARMIJO * length * slope) & (jnp.abs(own) <= -CURVATURE * slope)
-
-    def tries(state):
-        return (state[0] < 20) & ~state[-1]
-
-    def another(state):
-        number, length, low, low_slope, high, high_slope, _ = state
-        value, own = along(length)
-        done = content(length, value, own)
-        beyond = (own > 0) | (value > loss + ARMIJO * length * slope)
-        high, high_slope = jnp.where(beyond, length, high), jnp.where(beyond, own, high_slope)
-        low, low_slope = jnp.where(beyond, low, length), jnp.where(beyond, low_slope, own)
-        rise = high_slope - low_slope
-        zero = low - low_slope * (high - low) / jnp.where(rise > 0, rise, 1.0)
-        inside = jnp.clip(jnp.where(rise > 0, zero, 0.0), low + 0.1 * (high - low), high - 0.1 * (high - low))
-        trial = jnp.where(jnp.isinf(high), 4.0 * length, inside)
-        return number + 1, jnp.where(done, length, trial), low, low_slope, high, high_slope, done
-
-    start = (0, first, 0.0, slope, jnp.inf, jnp.inf, jnp.asarray(False))
-    _, length, low, *_, done = jax.lax.while_loop(tries, another, start)
-    return jnp.where(done, length, low)
+    return jax.lax.while_loop(goes_on, step, (0, jnp.zeros_like(target), target, target, square))[1]

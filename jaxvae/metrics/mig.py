@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae.metrics.information import NUM_BINS, discretise, entropy, mutual_information
-from jaxvae.metrics.rows import draw_rows
+from jaxvae.metrics.points import NUM_TRAIN, draw_points
 from jaxvae.types import Factors
 
 
@@ -14,7 +14,7 @@ def mutual_information_gap(
     key: jax.Array,
     *,
     test: tuple[jax.Array, Factors] | None = None,
-    num_points: int = 10_000,
+    num_points: int = NUM_TRAIN,
     num_bins: int = NUM_BINS,
 ) -> dict[str, jax.Array]:
     """Score how far one latent alone holds each factor, on points drawn with replacement.
@@ -44,8 +44,7 @@ def mutual_information_gap(
         ICML 2019, https://github.com/google-research/disentanglement_lib (evaluation/metrics/mig.py)
     """
     del test
-    rows = draw_rows(jax.random.bits(key, (num_points,)), factors)
-    return {"mig": gap(codes[rows], Factors(factors.values[rows], factors.sizes), num_bins=num_bins)}
+    return {"mig": gap(*draw_points(codes, factors, key, num_points), num_bins=num_bins)}
 
 
 def gap(codes: jax.Array, factors: Factors, *, num_bins: int = NUM_BINS) -> jax.Array:

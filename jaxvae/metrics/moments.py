@@ -1,4 +1,6 @@
-"""Variances of codes that stay right in float32, for a handful of rows or for all of a large data set."""
+"""Means and variances of codes that stay right in float32, for a handful of rows or for all of a large data set."""
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,40 @@ def variance(codes: jax.Array, *, ddof: int = 0) -> jax.Array:
     shifted = codes - codes[0]
     mean = _sum_rows(shifted) / len(codes)
     return _sum_rows(jnp.square(shifted - mean)) / (len(codes) - ddof)
+
+
+class Scaling(NamedTuple):
+    """How to standardise codes: by the mean and standard deviation of some, told in steps that lose no digits."""
+
+    first: jax.Array  # f32[D], one of the rows
+    spread: jax.Array  # f32[D], half the largest distance to it; 1 where the column is constant
+    mean: jax.Array  # f32[D], of (codes - first) / 2 / spread
+    deviation: jax.Array  # f32[D], likewise; 1 where the column is constant
+    alive: jax.Array  # bool[D], the columns that are not constant
+
+
+def scaling_of(codes: jax.Array) -> Scaling:
+    """Return the scaling that gives codes f32[N, D] mean 0 and variance 1 (divisor N)."""
+    # Halves cannot overflow, units of the spread neither overflow nor vanish when squared, and differences to a row
+    # keep the digits of codes that lie far from zero.
+    half = _half_differences(codes, codes[0])
+    spread = jnp.abs(half).max(0)
+    alive = spread > 0
+    spread = jnp.where(alive, spread, 1.0)
+    unit = half / spread
+    return Scaling(
+        codes[0], spread, _sum_rows(unit) / len(codes), jnp.where(alive, jnp.sqrt(variance(unit)), 1.0), alive
+    )
+
+
+def standardise(codes: jax.Array, scaling: Scaling) -> jax.Array:
+    """Return codes f32[N, D] as the scaling says; 0 in columns that were constant where it was made."""
+    centred = _half_differences(codes, scaling.first) / scaling.spread - scaling.mean
+    return jnp.where(scaling.alive, centred / scaling.deviation, 0.0)
+
+
+def _half_differences(codes, first):
+    return 0.5 * codes - 0.5 * first
 
 
 def _sum_rows(values: jax.Array) -> jax.Array:
