@@ -27,8 +27,8 @@ TRAVERSAL_VALUES = np.linspace(-2.0, 2.0, 9)
 
 
 @functools.cache
-def _compiled_encode(program: Program, mesh, mode: str):
-    """Return the jitted (data, hypers, params [R, …]) -> (means [R, N, D], nll [R, N/B], kl [R, N/B, D])."""
+def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
+    """Return the jitted (data, hypers, params [R, …]) -> (means [R, N, D], logvar, nll [R, N/B], kl [R, N/B, D])."""
     module, likelihood = models.build(program), models.likelihood(program)
 
     def encode_lane(data: Dataset, lane):
@@ -40,17 +40,19 @@ def _compiled_encode(program: Program, mesh, mode: str):
             images = data.batch(jnp.minimum(indices, len(data) - 1))
             out = module.apply({"params": params}, images, key_for(0, Stream.EVALUATE, number))
             nll = likelihood.nll(out.logits, images, hypers)
-            return out.q.mean, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0)
+            codes = (out.q.mean, out.q.logvar if with_logvar else None)
+            return codes, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0)
 
-        means, nll, kl = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
-        return means.reshape(-1, means.shape[-1])[: len(data)], nll, kl
+        codes, nll, kl = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
+        means, logvar = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[: len(data)], codes)
+        return means, logvar, nll, kl
 
     return jax.jit(over_lanes(encode_lane, mesh, mode))
 
 
 def encode(
-    program: Program, hypers: dict[str, np.ndarray], params: dict[str, Any], data: Dataset
-) -> tuple[jax.Array, np.ndarray, np.ndarray]:
+    program: Program, hypers: dict[str, np.ndarray], params: dict[str, Any], data: Dataset, *, with_logvar: bool = False
+) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
     """Encode and reconstruct a whole data set with every lane, in one compiled call.
 
     Args:
@@ -58,31 +60,34 @@ def encode(
         hypers: name -> [R]; only those of the likelihood are read.
         params: VAE parameters, leaves [R, …].
         data: N images.
+        with_logvar: whether to keep log-variances, which take as much memory as the means.
 
     Returns:
-        Posterior means f32[R', N, D], left on the devices, where lanes past R only pad; the mean over images of
-        -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images of the KL to the prior per latent [R, D],
-        nats.
+        Posterior means f32[R', N, D], left on the devices, where lanes past R only pad; log-variances likewise, or
+        None; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images of the KL to
+        the prior per latent [R, D], nats.
     """
     lanes = len(jax.tree.leaves(params)[0])
     mesh = make_mesh(lanes)
     numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
     hypers, params = put_lanes(pad_lanes((numbers, params), padded_size(lanes, mesh)), mesh)
-    means, nll, kl = encode_in_place(program, hypers, params, put_everywhere(data, mesh))
-    return means, nll[:lanes], kl[:lanes]
+    means, logvar, nll, kl = encode_in_place(
+        program, hypers, params, put_everywhere(data, mesh), with_logvar=with_logvar
+    )
+    return means, logvar, nll[:lanes], kl[:lanes]
 
 
 def encode_in_place(
-    program: Program, hypers: Hypers, params: dict[str, Any], data: Dataset
-) -> tuple[jax.Array, np.ndarray, np.ndarray]:
+    program: Program, hypers: Hypers, params: dict[str, Any], data: Dataset, *, with_logvar: bool = False
+) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
     """Do as `encode` for hypers and parameters [R', …] that lie on the devices, lanes split, and data that does."""
     mesh = jax.tree.leaves(params)[0].sharding.mesh
     numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
     # Side by side fills an accelerator; one after another stays in a CPU's cache.
     mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
-    means, nll, kl = _compiled_encode(program, mesh, mode)(data, (numbers, params))
+    means, logvar, nll, kl = _compiled_encode(program, mesh, mode, with_logvar)(data, (numbers, params))
     nll, kl = fetch((nll, kl), lambda sums: sums.sum(1, dtype=np.float64) / len(data))
-    return means, nll, kl
+    return means, logvar, nll, kl
 
 
 def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -109,6 +114,11 @@ def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[st
     return tuple(chosen), omitted
 
 
+def needs_logvar(names: Sequence[str]) -> bool:
+    """Return whether some of these metrics look at log-variances."""
+    return any(metrics.METRICS[name].needs_logvar for name in names)
+
+
 def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) -> Watch:
     """Return what scores lanes while they train, as `evaluate` scores them afterwards and by the same programs.
 
@@ -121,13 +131,13 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
         is_training_set: whether it is what lanes are trained on, which lies on the devices already.
     """
     names = tuple(name for name in choose_metrics(names, data)[0] if not metrics.METRICS[name].of_siblings)
-    factors = Factors(data.factors, data.factor_sizes)
+    with_logvar, factors = needs_logvar(names), Factors(data.factors, data.factor_sizes)
 
     def score(program: Program, hypers: Hypers, params: dict[str, Any], trained_on: Dataset) -> dict[str, np.ndarray]:
         mesh = jax.tree.leaves(params)[0].sharding.mesh
         there = trained_on if is_training_set else put_everywhere(data, mesh)
-        means, reconstruction, kl = encode_in_place(program, hypers, params, there)
-        scores = metrics.score_lanes(means, factors, names, seed=0)
+        means, logvar, reconstruction, kl = encode_in_place(program, hypers, params, there, with_logvar=with_logvar)
+        scores = metrics.score_lanes(means, factors, names, seed=0, logvar=logvar)
         return {"reconstruction": reconstruction, "elbo": -reconstruction - kl.sum(-1)} | scores
 
     return Watch(("reconstruction", "elbo", *(key for name in names for key in metrics.METRICS[name].keys)), score)
@@ -185,23 +195,30 @@ def evaluate(
     Returns:
         Everything a report needs; of several processes only the first has showcases. Reconstruction and KL are means
         over all images, nats per image; the ELBO is minus their sum; a diverged lane is scored as it was at its last
-        good step.
+        good step. Scores that compare siblings, lanes that differ in their seed alone, are None for a lane that has
+        diverged or has no healthy sibling.
 
     Raises:
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
     """
     names, omitted = choose_metrics(sweep.spec["metrics"] if names is None else names, data)
-    names = tuple(name for name in names if not metrics.METRICS[name].of_siblings)
-    rows, kl_per_latent = [], []
+    of_siblings = tuple(name for name in names if metrics.METRICS[name].of_siblings)
+    of_one = tuple(name for name in names if name not in of_siblings)
+    with_logvar = needs_logvar(of_one)
+    rows, settings, kl_per_latent, points = [], [], [], []
     for number in range(sweep.num_waves):
         program, lanes, params = sweep.wave(number)
         say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
         hypers = {
             name: np.array([lane[name] for lane in lanes], np.float32) for name in models.likelihood(program).hypers
         }
-        means, reconstruction, kl = encode(program, hypers, params, data)
+        means, logvar, reconstruction, kl = encode(program, hypers, params, data, with_logvar=with_logvar)
         factors = Factors(data.factors, data.factor_sizes)
-        scores = metrics.score_lanes(means, factors, names, seed=0)
+        scores = metrics.score_lanes(means, factors, of_one, seed=0, logvar=logvar)
+        if of_siblings:
+            points += _kept_points(means)[: len(lanes)]
+            own = {"lane", "seed", "step", "status"}  # what siblings need not share
+            settings += [tuple((n, lane[n]) for n in sorted(lane.keys() - own)) for lane in lanes]
         for index, lane in enumerate(lanes):
             total = float(kl[index].sum())
             losses = (float(reconstruction[index]), total, -float(reconstruction[index]) - total)
@@ -211,7 +228,12 @@ def evaluate(
                 | {name: float(values[index]) for name, values in scores.items()}
             )
         kl_per_latent.append(kl)
-    computed = [*LOSSES, *(key for name in names for key in metrics.METRICS[name].keys)]
+    if of_siblings:
+        compared = _compare_siblings(rows, settings, points, np.concatenate(kl_per_latent), of_siblings)
+        if not compared:
+            reason = "compares healthy lanes that differ in their seed alone, and there are no two such lanes"
+            omitted |= dict.fromkeys(of_siblings, reason)
+    computed = [*LOSSES, *(key for name in names if name not in omitted for key in metrics.METRICS[name].keys)]
     hyper_names = _hyper_names(rows, computed)
     kept = _kept_scores(sweep.results, rows, computed)
     for row, before in zip(rows, sweep.results if kept else rows, strict=True):
@@ -243,6 +265,46 @@ def _kept_scores(before: list[dict[str, Any]], now: list[dict[str, Any]], comput
         return []
     columns = list(before[0])
     return [name for name in columns[columns.index("status") + 1 :] if name not in computed]
+
+
+def _kept_points(means: jax.Array) -> list[np.ndarray]:
+    """Return, lane by lane, the codes [P, D] of the images that siblings are compared on; all lanes see the same."""
+    points = metrics.sibling_points(means.shape[1], seed=0)
+    take = jax.jit(lambda means, points: means[:, points], out_shardings=means.sharding)
+    return list(fetch(take(means, points)))
+
+
+def _compare_siblings(
+    rows: list[dict[str, Any]],
+    settings: Sequence[Any],
+    codes: Sequence[np.ndarray],
+    kl: np.ndarray,
+    names: Sequence[str],
+) -> bool:
+    """Give each row the scores that compare it with its siblings: None for one that cannot be compared.
+
+    Where none can be, no row gets any, and the answer is False.
+
+    Args:
+        rows: one for each of L lanes, with its status.
+        settings: of each lane, equal for siblings.
+        codes: L of [P, D], of the same images.
+        kl: [L, D] nats, mean over the evaluation set.
+        names: metrics of siblings.
+    """
+    keys = [key for name in names for key in metrics.METRICS[name].keys]
+    families: dict[Any, list[int]] = {}
+    for index, (row, setting) in enumerate(zip(rows, settings, strict=True)):
+        if row["status"] == "ok" and np.isfinite(codes[index]).all() and np.isfinite(kl[index]).all():
+            families.setdefault(setting, []).append(index)
+    compared = [family for family in families.values() if len(family) > 1]
+    for row in rows if compared else ():
+        row |= dict.fromkeys(keys)
+    for family in compared:
+        scores = metrics.score_siblings([codes[index] for index in family], kl[family], names=names, seed=0)
+        for place, index in enumerate(family):
+            rows[index] |= {key: float(values[place]) for key, values in scores.items()}
+    return bool(compared)
 
 
 def _hyper_names(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str, ...]:

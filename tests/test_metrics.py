@@ -24,6 +24,7 @@ FEW = {
     "beta_vae": {"num_train": 300, "num_eval": 300, "batch_size": 16},
     "factor_vae": {"num_train": 300, "num_eval": 300, "num_variance": 300, "batch_size": 16},
     "mig": {"num_points": 1_000},
+    "mig_sampled": {"num_samples": 1_000},
 }
 
 

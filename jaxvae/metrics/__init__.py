@@ -14,15 +14,25 @@ from jaxvae.lanes import fetch, mesh_of, split_lanes, spread
 from jaxvae.metrics.active_units import count_active_units
 from jaxvae.metrics.beta_vae import beta_vae_score
 from jaxvae.metrics.factor_vae import factor_vae_score
+from jaxvae.metrics.infomec import infomec_scores
 from jaxvae.metrics.mig import mutual_information_gap
-from jaxvae.metrics.rows import group_rows
-from jaxvae.metrics.udr import unsupervised_disentanglement_ranking
+from jaxvae.metrics.mig_sampled import sampled_mutual_information_gap
+from jaxvae.metrics.rows import draw_distinct, group_rows
+from jaxvae.metrics.udr import NUM_POINTS, unsupervised_disentanglement_ranking
 from jaxvae.types import Factors, InputError, Metric, look_up
 
 METRICS: dict[str, Metric] = {
     "beta_vae": Metric(beta_vae_score, ("beta_vae",), needs_factors=True, reference="Higgins et al. 2017"),
     "factor_vae": Metric(factor_vae_score, ("factor_vae",), needs_factors=True, reference="Kim & Mnih 2018"),
     "mig": Metric(mutual_information_gap, ("mig",), needs_factors=True, reference="Chen et al. 2018"),
+    "mig_sampled": Metric(
+        sampled_mutual_information_gap,
+        ("mig_sampled",),
+        needs_factors=True,
+        reference="Chen et al. 2018",
+        needs_logvar=True,
+    ),
+    "infomec": Metric(infomec_scores, ("infom", "infoe", "infoc"), needs_factors=True, reference="Hsu et al. 2023"),
     "active_units": Metric(count_active_units, ("active_units",), needs_factors=False, reference="Burda et al. 2016"),
     "udr": Metric(
         unsupervised_disentanglement_ranking,
@@ -196,6 +206,11 @@ def score_siblings(codes, kl=None, *, names: Sequence[str] | str | None = None, 
             raise InputError(f"metric {name!r} is of one model, see score; of siblings there is {', '.join(siblings)}")
     scores = _score_siblings(codes, kl.astype(np.float32), jax.random.key(seed), names=names)
     return {key: np.asarray(scores[key]) for name in names for key in METRICS[name].keys}
+
+
+def sibling_points(num_rows: int, seed: int = 0) -> np.ndarray:
+    """Return the rows i32[P] that `score_siblings` looks at; to give it the codes of those alone changes nothing."""
+    return np.asarray(draw_distinct(jax.random.key(seed), num_rows, NUM_POINTS))
 
 
 @functools.partial(jax.jit, static_argnames="names")

@@ -51,9 +51,18 @@ def mutual_information_gap(
 def gap(codes: jax.Array, factors: Factors, *, num_bins: int = NUM_BINS) -> jax.Array:
     """Return MIG f32[] of exactly the points given, codes f32[N, D] with their factors."""
     information = mutual_information(discretise(codes, num_bins), num_bins, factors.values, factors.sizes)  # [D, K]
+    return mean_gap(information, entropy(factors.values, factors.sizes))
+
+
+def mean_gap(information: jax.Array, entropies: jax.Array) -> jax.Array:
+    """Return f32[], mean over factors that vary of (largest - second largest over latents) / entropy; 0 without one.
+
+    Args:
+        information: f32[D, K], about each factor in each latent. A second latent that is not there tells nothing.
+        entropies: f32[K], of each factor.
+    """
     information = jnp.pad(information, ((0, max(0, 2 - len(information))), (0, 0)))
     best, second = jax.lax.top_k(information.T, 2)[0].T
-    entropies = entropy(factors.values, factors.sizes)
     varies = entropies > 0
     gaps = jnp.where(varies, best - second, 0.0) / jnp.where(varies, entropies, 1.0)
     return gaps.sum() / jnp.maximum(varies.sum(), 1)

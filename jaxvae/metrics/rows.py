@@ -41,6 +41,13 @@ def draw_rows(bits: jax.Array, factors: Factors) -> jax.Array:
     return _below(bits, len(factors.values))
 
 
+def draw_distinct(key: jax.Array, num_rows: int, num_points: int) -> jax.Array:
+    """Return i32[P], uniform rows none of which comes twice; all rows in order where there are num_points or fewer."""
+    if num_rows <= num_points:
+        return jnp.arange(num_rows)
+    return jax.random.choice(key, num_rows, (num_points,), replace=False)
+
+
 def draw_factors(bits: jax.Array, allowed: jax.Array) -> jax.Array:
     """Return i32 of the shape of bits u32: factors, uniform among the allowed bool[K]; any at all where none is."""
     allowed_first = jnp.argsort(~allowed, stable=True).astype(jnp.int32)
