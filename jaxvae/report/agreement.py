@@ -81,9 +81,9 @@ def plot_udr(results: Results) -> dict[str, Figure] | None:
             marks(axes, encoding, across, name, size=45)
             pairs = np.array([[reading.number(lane, column) for lane in lanes] for column in (across, name)])
             found = rank_correlation(*pairs)
-            told = f"  ρ = {wording.fixed(found, 2)}" if math.isfinite(found) else ""
-            axes.set_title(wording.short_title(name) + told, loc="left")
-            axes.set_xlabel(wording.title(across))
+            told = f"    ρ = {wording.fixed(found, 2)}" if math.isfinite(found) else ""
+            axes.set_title(wording.short_title(name), loc="left")
+            axes.set_xlabel(wording.title(across) + told)
             axes.margins(0.08)
             axes.locator_params(axis="x", nbins=5)
         key(drawn, panels, encoding)

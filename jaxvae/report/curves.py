@@ -75,6 +75,8 @@ def _panel(axes: Axes, encoding: Encoding, name: str, may_be_logarithmic: bool) 
             axes.plot(steps, found, linestyle="--", **style_of)
             axes.scatter(steps[-1:], found[-1:], marker="x", s=40, color=style.ALARM, zorder=4)
     _limits(axes, healthy, may_be_logarithmic)
+    if name in reading.COUNTS:
+        axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5, integer=True))
     axes.set_title(wording.short_title(name), loc="left")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))

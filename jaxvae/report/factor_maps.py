@@ -24,7 +24,7 @@ def plot_information_maps(results: Results) -> Figure | None:
         return None
     num_rows = min(MAX_ROWS, max(len(one.information) for one in shown))
     num_factors = shown[0].information.shape[1]
-    width = max(1.7 + 0.62 * num_factors, 3.3)
+    width = max(1.2 + 0.52 * num_factors, 3.7)  # a title takes that much
     columns = max(1, min(len(shown), int(style.MAX_WIDTH / width)))
     rows = -(-len(shown) // columns)
     longest = max(map(len, _factor_names(results, num_factors)), default=0)
@@ -46,7 +46,7 @@ def _map(axes: Axes, results: Results, showcase: Showcase):
     # Rows in the order of the factor they know best, so that a disentangled code is a diagonal; the idle ones last.
     knows = known[order].max(1) > 0.1
     order = order[np.lexsort((-known[order].max(1), np.where(knows, known[order].argmax(1), table.shape[1])))]
-    image = axes.imshow(table[order], aspect="auto", cmap=style.heat(), vmin=0, vmax=1, interpolation="nearest")
+    image = axes.imshow(table[order], aspect="auto", cmap=style.share(), vmin=0, vmax=1, interpolation="nearest")
     axes.grid(False)
     axes.tick_params(length=0)
     axes.spines[:].set(visible=True, color="#CCCCCC")
