@@ -5,6 +5,7 @@ python run_sweep.py --flagfile=experiments/NAME.flags        a study
 """
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import os
 import pathlib
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import time
 import zlib
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's start-up chatter is for XLA's developers
 
@@ -33,6 +35,10 @@ from jaxvae.types import InputError, Results
 ROOT = pathlib.Path(__file__).resolve().parent
 DEFAULT = spec.Spec()
 CHOOSING = ("flagfile", "dataset", "objective", "architecture", "sweep")
+OF_SPEC = (  # flags that are fields of the spec as they are
+    *("dataset", "data_dir", "likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth"),
+    *("steps", "lr", "seed", "log_every", "eval_every", "lanes", "save_seconds"),
+)
 
 flags.DEFINE_list("objective", list(DEFAULT.objectives), "Objectives, each a name or terms joined by '+'.")
 flags.DEFINE_list("architecture", list(DEFAULT.architectures), "Architectures.")
@@ -52,7 +58,10 @@ flags.DEFINE_string("likelihood", DEFAULT.likelihood, "bernoulli or gaussian.")
 flags.DEFINE_string("dtype", DEFAULT.dtype, "Arithmetic of the networks: float32 or bfloat16.")
 flags.DEFINE_integer("critic_width", DEFAULT.critic_width, "Units a layer of FactorVAE's discriminator.")
 flags.DEFINE_integer("critic_depth", DEFAULT.critic_depth, "Hidden layers of FactorVAE's discriminator.")
-flags.DEFINE_list("metrics", None, "Scores to compute; by default all that the data allows.")
+flags.DEFINE_list(
+    "metrics", None, "Scores to compute; by default all that the data allows. On a finished sweep: to compute anew."
+)
+flags.DEFINE_integer("eval_every", DEFAULT.eval_every, "Steps between scores while training; 0: only at the end.")
 flags.DEFINE_integer("log_every", DEFAULT.log_every, "Steps between rows of history.csv.")
 flags.DEFINE_string("workdir", None, "Where everything is kept. Default: runs/OBJECTIVE_DATASET.")
 flags.DEFINE_bool("resume", None, "Go on from what the workdir holds. Default: if it holds this very sweep.")
@@ -82,17 +91,26 @@ FLAGS = flags.FLAGS
 
 
 def parse(argv: list[str]) -> list[str]:
-    """Parse flags; without any that chooses a study, put the quickstart's flag file underneath."""
+    """Parse flags; without any that chooses a study it is the workdir's own, and where there is none the quickstart."""
     given = {arg.lstrip("-").partition("=")[0] for arg in argv[1:] if arg.startswith("-")}
-    if not given & {*CHOOSING, "help", "helpfull", "helpshort"}:
-        argv = [argv[0], f"--flagfile={ROOT / 'experiments' / 'quickstart.flags'}", *argv[1:]]
+    chosen = bool(given & {*CHOOSING, "help", "helpfull", "helpshort"})
     try:
         left = FLAGS(argv)
+        if not chosen and not holds_the_study():
+            FLAGS.unparse_flags()
+            left = FLAGS([argv[0], f"--flagfile={ROOT / 'experiments' / 'quickstart.flags'}", *argv[1:]])
     except flags.Error as error:
         refuse(error)
     if left[1:]:
         refuse(f"{left[1]!r} is not a flag; flags begin with --")
     return left
+
+
+def holds_the_study() -> bool:
+    """Return whether no flag chooses a study and the workdir has one."""
+    chosen = any(FLAGS[name].present for name in CHOOSING if name != "flagfile")
+    here = FLAGS.workdir is not None and (pathlib.Path(FLAGS.workdir) / "spec.json").exists()
+    return here and not chosen and not FLAGS.overwrite
 
 
 def refuse(error: Exception | str) -> None:
@@ -102,19 +120,33 @@ def refuse(error: Exception | str) -> None:
 
 
 def spec_from_flags() -> spec.Spec:
-    """Return the sweep that the flags ask for; raises ValueError for grids that cannot be read."""
-    same = (
-        "dataset data_dir likelihood latent_dim batch_size dtype critic_width critic_depth steps lr seed log_every "
-        "lanes save_seconds"
-    )
+    """Return the sweep that the flags ask for, or the workdir's own; raises InputError for what cannot be read."""
+    if holds_the_study():
+        return spec_from_workdir()
     return spec.Spec(
         objectives=tuple(FLAGS.objective),
         architectures=tuple(FLAGS.architecture),
         sweep=tuple(spec.parse_axis(text) for text in FLAGS.sweep),
         metrics=None if FLAGS.metrics is None else tuple(FLAGS.metrics),
-        max_lanes=int(FLAGS.max_lanes) if FLAGS.max_lanes.lstrip("-").isdecimal() else FLAGS.max_lanes,
-        **{name: getattr(FLAGS, name) for name in same.split()},
+        max_lanes=max_lanes(),
+        **{name: getattr(FLAGS, name) for name in OF_SPEC},
     )
+
+
+def spec_from_workdir() -> spec.Spec:
+    """Return the sweep in the workdir, with what flags say of how to run and score it."""
+    saved = spec.from_json(workdir.read_json(pathlib.Path(FLAGS.workdir) / "spec.json"))
+    given = {name: getattr(FLAGS, name) for name in OF_SPEC if FLAGS[name].present}
+    if FLAGS["max_lanes"].present:
+        given["max_lanes"] = max_lanes()
+    if FLAGS["metrics"].present:
+        given["metrics"] = tuple(FLAGS.metrics)
+    return dataclasses.replace(saved, **given)
+
+
+def max_lanes() -> int | str:
+    """Return the flag as a number where it is one."""
+    return int(FLAGS.max_lanes) if FLAGS.max_lanes.lstrip("-").isdecimal() else FLAGS.max_lanes
 
 
 def keep_compiled(folder: str | None) -> None:
@@ -146,13 +178,20 @@ def keep_compiled(folder: str | None) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def environment(path: pathlib.Path, num_lanes: int, batch_size: int, steps: int, started: str) -> dict:
-    """Return what the report says of machine, versions and cost; training time is summed over resumed runs."""
+def environment(
+    path: pathlib.Path, num_lanes: int, batch_size: int, steps: int, started: str, trained: bool
+) -> dict[str, Any]:
+    """Return what the report says of machine, versions and cost; training time is summed over resumed runs.
+
+    A sweep that was only scored now keeps what was said of its training.
+    """
     run = workdir.read_json(path / "run.json")
+    command = shlex.join(["python", *sys.argv])
+    if not trained and "environment" in run:
+        return run["environment"] | {"scored_again": started, "scored_again_on": device_name(), "scored_by": command}
     seconds = sum(run["seconds"].values())
-    device = jax.devices()[0]
-    return {
-        "device": processor() if device.platform == "cpu" else device.device_kind,
+    facts = {
+        "device": device_name(),
         "device_count": jax.device_count(),
         **({"processes": hosts.count()} if hosts.count() > 1 else {}),
         "python": platform.python_version(),
@@ -163,8 +202,16 @@ def environment(path: pathlib.Path, num_lanes: int, batch_size: int, steps: int,
         "images_per_second": round(num_lanes * batch_size * steps / seconds) if seconds else None,
         "seconds_per_lane": round(seconds / num_lanes, 2),
         "lanes_mode": run["modes"],
-        "command": shlex.join(["python", *sys.argv]),
+        "command": command,
     }
+    workdir.write_json(path / "run.json", run | {"environment": facts})
+    return facts
+
+
+def device_name() -> str:
+    """Return what the first device is called."""
+    device = jax.devices()[0]
+    return processor() if device.platform == "cpu" else device.device_kind
 
 
 def main(_) -> None:
@@ -206,12 +253,13 @@ def run(sweep: spec.Spec, groups: list[spec.Group], train: data.Dataset, path: p
     """Train, score and report a checked sweep in its own folder."""
     num_lanes = sum(group.num_lanes for group in groups)
     print(f"{train}\n{num_lanes} lanes in {len(groups)} group(s), {sweep.steps:,} steps each -> {path}")
-    loop.fit(sweep, groups, train, path)
-
     split = data.DATASETS[sweep.dataset].evaluation_split
     scored_on = train if split == "train" else data.load(sweep.dataset, split, sweep.data_dir)
-    facts = environment(path, num_lanes, sweep.batch_size, sweep.steps, started) | {"evaluated_on": f"{split} split"}
-    results = evaluate.evaluate(load.load_sweep(path), scored_on, facts)
+    watch = evaluate.watch(sweep.metrics, scored_on, is_training_set=scored_on is train)
+    trained = loop.fit(sweep, groups, train, path, watch=watch)
+
+    facts = environment(path, num_lanes, sweep.batch_size, sweep.steps, started, trained)
+    results = evaluate.evaluate(load.load_sweep(path), scored_on, facts | {"evaluated_on": f"{split} split"})
     hosts.by_first(publish, results, path)
 
 

@@ -9,15 +9,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import hosts, metrics, models
+from jaxvae.data import DATASETS, load
 from jaxvae.data.grid import Dataset
 from jaxvae.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
-from jaxvae.load import Sweep
+from jaxvae.load import Model, Sweep
+from jaxvae.metrics.information import normalised_information
+from jaxvae.metrics.rows import draw_rows
 from jaxvae.train.keys import Stream, key_for
-from jaxvae.types import Factors, Program, Results, Showcase, look_up
+from jaxvae.types import Factors, Hypers, Program, Results, Showcase, Watch, look_up
 
 BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache
 LOSSES = ("reconstruction", "kl", "elbo")
 SHOWN_IMAGES = 8
+MAP_BATCH = 512
+MAP_POINTS = 10_000  # for the map of information, as many as MIG draws
 TRAVERSAL_VALUES = np.linspace(-2.0, 2.0, 9)
 
 
@@ -64,15 +69,25 @@ def encode(
     """
     lanes = len(jax.tree.leaves(params)[0])
     mesh = make_mesh(lanes, sharing=True)
-    size = padded_size(lanes, mesh)
+    numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
+    hypers, params = put_lanes(pad_lanes((numbers, params), padded_size(lanes, mesh)), mesh)
+    means, logvar, nll, kl = encode_in_place(
+        program, hypers, params, put_everywhere(data, mesh), with_logvar=with_logvar
+    )
+    return means, logvar, nll[:lanes], kl[:lanes]
+
+
+def encode_in_place(
+    program: Program, hypers: Hypers, params: dict[str, Any], data: Dataset, *, with_logvar: bool = False
+) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
+    """Do as `encode` for hypers and parameters [R', …] that lie on the devices, lanes split, and data that does."""
+    mesh = jax.tree.leaves(params)[0].sharding.mesh
     numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
     # Side by side fills an accelerator; one after another stays in a CPU's cache.
     mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
-    means, logvar, nll, kl = _compiled_encode(program, mesh, mode, with_logvar)(
-        put_everywhere(data, mesh), put_lanes(pad_lanes((numbers, params), size), mesh)
-    )
+    means, logvar, nll, kl = _compiled_encode(program, mesh, mode, with_logvar)(data, (numbers, params))
     nll, kl = fetch((nll, kl), lambda sums: sums.sum(1, dtype=np.float64) / len(data))
-    return means, logvar, nll[:lanes], kl[:lanes]
+    return means, logvar, nll, kl
 
 
 def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -99,14 +114,83 @@ def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[st
     return tuple(chosen), omitted
 
 
-def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Callable[[str], None] = print) -> Results:
+def needs_logvar(names: Sequence[str]) -> bool:
+    """Return whether some of these metrics look at log-variances."""
+    return any(metrics.METRICS[name].needs_logvar for name in names)
+
+
+def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) -> Watch:
+    """Return what scores lanes while they train, as `evaluate` scores them afterwards and by the same programs.
+
+    The models stay where they are. Metrics of siblings are left out: a setting's seeds may be trained in different
+    waves, so that there is no step at which all of them are there.
+
+    Args:
+        names: metrics, None for all; those that the data does not allow are left out.
+        data: the evaluation set.
+        is_training_set: whether it is what lanes are trained on, which lies on the devices already.
+    """
+    names = tuple(name for name in choose_metrics(names, data)[0] if not metrics.METRICS[name].of_siblings)
+    with_logvar, factors = needs_logvar(names), Factors(data.factors, data.factor_sizes)
+
+    def score(program: Program, hypers: Hypers, params: dict[str, Any], trained_on: Dataset) -> dict[str, np.ndarray]:
+        mesh = jax.tree.leaves(params)[0].sharding.mesh
+        there = trained_on if is_training_set else put_everywhere(data, mesh)
+        means, logvar, reconstruction, kl = encode_in_place(program, hypers, params, there, with_logvar=with_logvar)
+        scores = metrics.score_lanes(means, factors, names, seed=0, logvar=logvar)
+        return {"reconstruction": reconstruction, "elbo": -reconstruction - kl.sum(-1)} | scores
+
+    return Watch(("reconstruction", "elbo", *(key for name in names for key in metrics.METRICS[name].keys)), score)
+
+
+def rescore(
+    sweep: Sweep,
+    *,
+    names: Sequence[str] | str | None = None,
+    data: Dataset | None = None,
+    say: Callable[[str], None] = print,
+) -> Results:
+    """Score a trained sweep anew from its checkpoints; nothing is trained and nothing is written.
+
+    `python run_sweep.py --workdir=W --metrics=mig,dci` does so too, and rewrites table and report in the folder.
+
+    Args:
+        sweep: from `load_sweep`.
+        names: metrics to compute, None for all that the data allows. Scores that the sweep already has are kept.
+        data: the evaluation set; by default the one that the sweep was trained for, loaded as then.
+        say: prints a line.
+
+    Raises:
+        InputError: a name is unknown, or the data set cannot be loaded.
+        CheckpointError: lanes have not been trained, or their checkpoint is damaged.
+    """
+    names = tuple(metrics.METRICS) if names is None else (names,) if isinstance(names, str) else tuple(names)
+    for name in names:
+        look_up("metric", name, metrics.METRICS)  # before a data set is loaded
+    if data is None:
+        name = sweep.spec["dataset"]
+        split = look_up("data set", name, DATASETS).evaluation_split
+        data = load(name, split, sweep.spec["data_dir"])
+    return evaluate(sweep, data, {}, say, names)
+
+
+def evaluate(
+    sweep: Sweep,
+    data: Dataset,
+    environment: dict[str, Any],
+    say: Callable[[str], None] = print,
+    names: Sequence[str] | None = None,
+) -> Results:
     """Score every lane of a trained sweep on a data set.
+
+    Scores that the sweep has from before, and that are not asked for now, are kept if its models are still the same.
 
     Args:
         sweep: the sweep, from `load_sweep`.
         data: the evaluation set.
         environment: what to say of the machine and the run; goes into the results as it is.
         say: prints a line.
+        names: metrics to compute; None for those of the sweep's spec.
 
     Returns:
         Everything a report needs; of several processes only the first has showcases. Reconstruction and KL are means
@@ -117,11 +201,11 @@ def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Call
     Raises:
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
     """
-    names, omitted = choose_metrics(sweep.spec["metrics"], data)
+    names, omitted = choose_metrics(sweep.spec["metrics"] if names is None else names, data)
     of_siblings = tuple(name for name in names if metrics.METRICS[name].of_siblings)
     of_one = tuple(name for name in names if name not in of_siblings)
-    with_logvar = any(metrics.METRICS[name].needs_logvar for name in of_one)
-    rows, settings, kl_per_latent, kept = [], [], [], []
+    with_logvar = needs_logvar(of_one)
+    rows, settings, kl_per_latent, points = [], [], [], []
     for number in range(sweep.num_waves):
         program, lanes, params = sweep.wave(number)
         say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
@@ -132,7 +216,7 @@ def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Call
         factors = Factors(data.factors, data.factor_sizes)
         scores = metrics.score_lanes(means, factors, of_one, seed=0, logvar=logvar)
         if of_siblings:
-            kept += _kept_points(means)[: len(lanes)]
+            points += _kept_points(means)[: len(lanes)]
             own = {"lane", "seed", "step", "status"}  # what siblings need not share
             settings += [tuple((n, lane[n]) for n in sorted(lane.keys() - own)) for lane in lanes]
         for index, lane in enumerate(lanes):
@@ -145,13 +229,19 @@ def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Call
             )
         kl_per_latent.append(kl)
     if of_siblings:
-        _compare_siblings(rows, settings, kept, np.concatenate(kl_per_latent), of_siblings)
-    for name in of_siblings:
-        if all(row[key] is None for row in rows for key in metrics.METRICS[name].keys):
-            omitted[name] = "compares healthy lanes that differ in their seed alone, and there are no two such lanes"
-    names = tuple(name for name in names if name not in omitted)
-    score_names = [*LOSSES, *(key for name in names for key in metrics.METRICS[name].keys)]
-    hyper_names = _hyper_names(rows, score_names)
+        compared = _compare_siblings(rows, settings, points, np.concatenate(kl_per_latent), of_siblings)
+        if not compared:
+            reason = "compares healthy lanes that differ in their seed alone, and there are no two such lanes"
+            omitted |= dict.fromkeys(of_siblings, reason)
+    computed = [*LOSSES, *(key for name in names if name not in omitted for key in metrics.METRICS[name].keys)]
+    hyper_names = _hyper_names(rows, computed)
+    kept = _kept_scores(sweep.results, rows, computed)
+    for row, before in zip(rows, sweep.results if kept else rows, strict=True):
+        row |= {name: before[name] for name in kept}
+    known = [*LOSSES, *(key for metric in metrics.METRICS.values() for key in metric.keys)]
+    found = {*computed, *kept}
+    score_names = [*(name for name in known if name in found), *(name for name in kept if name not in known)]
+    has_factors = data.annotation == "factors"
     return Results(
         spec=sweep.spec,
         environment=environment,
@@ -163,7 +253,18 @@ def evaluate(sweep: Sweep, data: Dataset, environment: dict[str, Any], say: Call
         history=sweep.history,
         kl_per_latent=np.concatenate(kl_per_latent),
         showcases=showcases(sweep, rows, np.concatenate(kl_per_latent), score_names, data) if hosts.is_first() else [],
+        factor_names=data.factor_names if has_factors else (),
     )
+
+
+def _kept_scores(before: list[dict[str, Any]], now: list[dict[str, Any]], computed: Sequence[str]) -> list[str]:
+    """Return the scores of an earlier results.csv that still are those of the models there are now."""
+    if [(r["lane"], r.get("step"), r.get("status")) for r in before] != [
+        (r["lane"], r["step"], r["status"]) for r in now
+    ]:
+        return []
+    columns = list(before[0])
+    return [name for name in columns[columns.index("status") + 1 :] if name not in computed]
 
 
 def _kept_points(means: jax.Array) -> list[np.ndarray]:
@@ -179,8 +280,10 @@ def _compare_siblings(
     codes: Sequence[np.ndarray],
     kl: np.ndarray,
     names: Sequence[str],
-) -> None:
+) -> bool:
     """Give each row the scores that compare it with its siblings: None for one that cannot be compared.
+
+    Where none can be, no row gets any, and the answer is False.
 
     Args:
         rows: one for each of L lanes, with its status.
@@ -192,15 +295,16 @@ def _compare_siblings(
     keys = [key for name in names for key in metrics.METRICS[name].keys]
     families: dict[Any, list[int]] = {}
     for index, (row, setting) in enumerate(zip(rows, settings, strict=True)):
-        row |= dict.fromkeys(keys)
         if row["status"] == "ok" and np.isfinite(codes[index]).all() and np.isfinite(kl[index]).all():
             families.setdefault(setting, []).append(index)
-    for family in families.values():
-        if len(family) < 2:
-            continue
+    compared = [family for family in families.values() if len(family) > 1]
+    for row in rows if compared else ():
+        row |= dict.fromkeys(keys)
+    for family in compared:
         scores = metrics.score_siblings([codes[index] for index in family], kl[family], names=names, seed=0)
         for place, index in enumerate(family):
             rows[index] |= {key: float(values[place]) for key, values in scores.items()}
+    return bool(compared)
 
 
 def _hyper_names(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str, ...]:
@@ -234,6 +338,7 @@ def showcases(
         lane = ranked[place]["lane"]
         model = sweep.model(lane)
         means, _ = model.encode(images)
+        has_factors = data.annotation == "factors"
         shown.append(
             Showcase(
                 title=title,
@@ -243,6 +348,19 @@ def showcases(
                 traversals=np.asarray(model.traverse(means[len(images) // 2], TRAVERSAL_VALUES)),
                 traversal_values=TRAVERSAL_VALUES,
                 kl=kl[[row["lane"] for row in rows].index(lane)],
+                information=information(model, data) if has_factors else None,
             )
         )
     return shown
+
+
+def information(model: Model, data: Dataset) -> np.ndarray:
+    """Return f32[D, K] in 0 … 1, I(latent; factor) / H(factor) with 20 bins of the means, on points that MIG draws.
+
+    Column k's two largest entries are those whose gap MIG averages. A factor that does not vary has a column of NaN.
+    """
+    factors = Factors(data.factors, data.factor_sizes)
+    rows = np.asarray(draw_rows(jax.random.bits(jax.random.key(0), (MAP_POINTS,)), factors))
+    blocks = np.resize(rows, -(-len(rows) // MAP_BATCH) * MAP_BATCH).reshape(-1, MAP_BATCH)
+    means = np.concatenate([model.encode(data.batch(jnp.asarray(block)))[0] for block in blocks])[: len(rows)]
+    return np.asarray(normalised_information(jnp.asarray(means), factors.values[rows], data.factor_sizes))

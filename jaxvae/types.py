@@ -6,7 +6,7 @@ sweep, H W C image. Images are float32 in [0, 1], NHWC; losses are nats per imag
 
 import dataclasses
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -112,6 +112,18 @@ class Metric(NamedTuple):
     of_siblings: bool = False
 
 
+class Watch(NamedTuple):
+    """What training calls between steps to see how its lanes do: `score(program, hypers, params, data) -> columns`.
+
+    hypers {name: [R']} and params (of the VAE, leaves [R', …]) lie on the devices, lanes split; lanes past those that
+    are trained only pad. data is the training set as it lies there. The columns are NumPy [R'], one for every name in
+    `columns`; they become columns of history.csv.
+    """
+
+    columns: tuple[str, ...]
+    score: Callable[[Program, Hypers, dict[str, Any], Any], dict[str, np.ndarray]]
+
+
 class Showcase(NamedTuple):
     """One lane put on show: images are float32 in [0, 1]."""
 
@@ -122,6 +134,7 @@ class Showcase(NamedTuple):
     traversals: np.ndarray  # [D, T, H, W, C]: latent d set to traversal_values[t], the rest at the code of one image
     traversal_values: np.ndarray  # [T], in units of the prior's standard deviation
     kl: np.ndarray  # [D] nats
+    information: np.ndarray | None = None  # [D, K] I(latent; factor) / H(factor), 0 … 1; None without factors
 
 
 @dataclasses.dataclass
@@ -135,9 +148,10 @@ class Results:
     swept: tuple[str, ...]  # those that take more than one value
     score_names: tuple[str, ...]  # columns of `lanes` that are scores
     omitted: dict[str, str]  # metric -> why it was left out
-    history: dict[str, np.ndarray]  # columns of history.csv, equal lengths: lane, step, loss, nll, kl, …
+    history: dict[str, np.ndarray]  # columns of history.csv, equal lengths: lane, step, loss, nll, kl, …, scores
     kl_per_latent: np.ndarray  # [L, D] nats, mean over the evaluation set
     showcases: list[Showcase]
+    factor_names: tuple[str, ...] = ()  # of the evaluation set, () where it has no factors
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -13,6 +13,12 @@ from jaxvae.types import Results, Showcase
 
 SCORES = ("mig", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "sap", "active_units")
 LOSSES = ("reconstruction", "kl", "elbo")
+EVERY_SCORE = (
+    *("beta_vae", "factor_vae", "mig", "mig_sampled", "dci_disentanglement", "dci_completeness", "dci_informativeness"),
+    *("sap", "sap_continuous", "modularity", "explicitness", "irs", "gaussian_tc", "mutual_information"),
+    *("active_units", "infom", "infoe", "infoc", "udr_spearman", "udr_lasso", "a_score_of_tomorrow"),
+)
+FACTORS = ("shape", "scale", "orientation", "x_position", "y_position")
 
 
 def sprites(rng, shape, amount):
@@ -39,7 +45,9 @@ def showcase(rng, title, lane, kl, shape):
         for latent in range(len(kl)):
             shift = round(float(value * strength[latent] * width / 8))
             traversals[latent, column] = np.roll(one, shift, axis=latent % 2)
-    return Showcase(title, lane, originals, np.clip(blurred, 0, 1), traversals, values, kl)
+    known = np.where(np.arange(len(FACTORS)) == (np.arange(len(kl)) % 7)[:, None], 0.7, 0.04)
+    known[:, 0] = np.nan  # a factor that does not vary
+    return Showcase(title, lane, originals, np.clip(blurred, 0, 1), traversals, values, kl, known)
 
 
 def results_of(
@@ -54,6 +62,7 @@ def results_of(
     critics=(),
     steps=40,
     shows=3,
+    watched=(),
 ):
     """Fill rows of (objective, architecture, hypers) with numbers that move as they do in the literature.
 
@@ -64,7 +73,8 @@ def results_of(
     diverged = diverged or {}
     rows, kls = [], []
     history = {
-        name: [] for name in ("lane", "step", "loss", "nll", "kl", *(("tc", "critic_accuracy") if critics else ()))
+        name: []
+        for name in ("lane", "step", "loss", "nll", "kl", *(("tc", "critic_accuracy") if critics else ()), *watched)
     }
     for index, lane in enumerate(lanes):
         beta = lane.get("beta") or 1.0
@@ -77,6 +87,8 @@ def results_of(
             name: np.clip(quality * factor + rng.normal(0, 0.02), 0, 1)
             for name, factor in zip(SCORES, (1, 1.5, 1.3, 1.9, 2.1, 0.3, 0), strict=True)
         }
+        for name in (name for name in score_names if name not in SCORES):
+            measured[name] = np.clip(0.8 * quality + rng.normal(0, 0.05), 0, 1) if name != "irs" else 0.5
         measured["active_units"] = float((kl > 0.01).sum())
         measured |= {"reconstruction": nll, "kl": kl.sum(), "elbo": -nll - kl.sum()}
         measured = {name: float(measured[name]) for name in (*score_names, *LOSSES)}
@@ -105,6 +117,8 @@ def results_of(
                 adversarial = row["objective"] in critics
                 now["tc"] = 2 * fall + 0.2 + 0.05 * noise if adversarial else math.nan
                 now["critic_accuracy"] = 0.5 + 0.4 * fall + 0.01 * noise if adversarial else math.nan
+            for name in watched:
+                now[name] = measured[name] * (1 - fall) if step % 4 == 0 and np.isfinite(noise) else math.nan
             for name in history:
                 history[name].append(now[name])
     titles = ("best", "median", "worst")[:shows]
@@ -141,6 +155,7 @@ def results_of(
         history={name: np.asarray(column) for name, column in history.items()},
         kl_per_latent=np.asarray(kls),
         showcases=[showcase(rng, title, lane, kls[lane], shape) for title, lane in zip(titles, shown, strict=False)],
+        factor_names=FACTORS,
     )
 
 
@@ -153,6 +168,8 @@ def mixed():
         swept=("beta", "gamma", "seed"),
         diverged={7: 9000},
         critics=("factor_vae",),
+        score_names=EVERY_SCORE,
+        watched=("reconstruction", "elbo", "mig", "gaussian_tc"),
     )
 
 
@@ -258,8 +275,9 @@ def test_every_plot_copes_and_labels_its_axes(name, results, tmp_path):
     ("made", "missing"),
     [
         (mixed, set()),
-        (bare, {"training_curves", "traversals", "reconstructions"}),
-        (no_factors, {"trade_off"}),
+        (bare, {"training_curves", "score_curves", "traversals", "reconstructions", "information_maps", "udr"}),
+        (no_factors, {"trade_off", "score_curves", "udr"}),
+        (one_lane, {"agreement", "udr"}),
     ],
 )
 def test_plots_that_do_not_apply_are_left_out(made, missing):

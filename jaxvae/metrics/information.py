@@ -1,5 +1,7 @@
 """Discrete information theory of codes and factors: bins, contingency tables, mutual information, entropy. In nats."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -126,6 +128,16 @@ def count_values(values: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
     """Return i32[V], in how many rows each value of each factor occurs, the values of factor 0 first."""
     offsets = np.cumsum((0, *sizes[:-1]), dtype=np.int32)
     return jnp.zeros(sum(sizes), jnp.int32).at[values + offsets].add(1)
+
+
+@functools.partial(jax.jit, static_argnames=("sizes", "num_bins"))
+def normalised_information(
+    codes: jax.Array, values: jax.Array, sizes: tuple[int, ...], num_bins: int = NUM_BINS
+) -> jax.Array:
+    """Return f32[D, K] in 0 … 1, I(d; k) / H(k) of codes f32[N, D] in bins; NaN for factors of one value."""
+    entropies = entropy(values, sizes)
+    table = mutual_information(discretise(codes, num_bins), num_bins, values, sizes)
+    return jnp.where(entropies > 0, table / jnp.where(entropies > 0, entropies, 1.0), jnp.nan)
 
 
 def _owners(sizes: tuple[int, ...]) -> np.ndarray:

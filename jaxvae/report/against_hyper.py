@@ -21,12 +21,12 @@ MAX_LINES = 8  # beyond this, lines of one family are averaged over its other hy
 def plot_scores(results: Results) -> Figure | None:
     """Scores against what was swept.
 
-    One panel for each score, higher is better. A small dot is one lane (one seed), the line and the large marker are
-    the mean over seeds, the shade is ± one standard deviation. Objectives that were not swept along this axis stand
-    in a strip of their own at the right, at their own values. A red × at the foot marks a lane that diverged; it is
-    not in the mean.
+    One panel for each score, higher is better unless a ↓ says otherwise. A small dot is one lane (one seed), the line
+    and the large marker are the mean over seeds, the shade is ± one standard deviation. Objectives that were not swept
+    along this axis stand in a strip of their own at the right, at their own values. A red × at the foot marks a lane
+    that diverged; it is not in the mean.
     """
-    return _draw(results, reading.scores(results))
+    return _draw(results, reading.by_weight(results, reading.scores(results)))
 
 
 @style.styled
@@ -65,7 +65,7 @@ def _draw(results: Results, names: list[str], *, unit: str = "") -> Figure | Non
                 axes.spines["left"].set_visible(False)
                 axes.set_facecolor("#F7F7F7")
             else:
-                axes.set_title(wording.title(name), loc="left")
+                axes.set_title(wording.short_title(name), loc="left")
                 axes.set_ylabel(unit if index % columns == 0 else "")
     style.legend_above(made, layout.handles())
     return made

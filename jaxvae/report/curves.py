@@ -1,4 +1,4 @@
-"""Plots of the training history. Knows no scores."""
+"""Plots of what was measured while training: loss terms, and scores where they were. Knows no metric."""
 
 import matplotlib.ticker
 import numpy as np
@@ -21,14 +21,31 @@ def plot_training_curves(results: Results) -> Figure | None:
     lane that diverged: it was frozen there while its siblings went on. Terms of one objective alone, a critic's
     accuracy say, show its lanes alone.
     """
-    names = [name for name in results.history if name not in ("lane", "step") and _is_worth_a_panel(results, name)]
+    others = {"lane", "step", *reading.curves(results)}
+    names = [name for name in results.history if name not in others]
     names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    return _draw(results, names, may_be_logarithmic=True)
+
+
+@style.styled
+def plot_score_curves(results: Results) -> Figure | None:
+    """Scores while training.
+
+    Scores of the evaluation set against the step, one thin line for each lane, measured as the scores after training
+    are: the last point of a line is the lane's score. A dashed line that ends in a × is a lane that diverged. Of scores
+    marked ↓ lower is better.
+    """
+    return _draw(results, reading.by_weight(results, reading.curves(results)), may_be_logarithmic=False)
+
+
+def _draw(results: Results, names: list[str], *, may_be_logarithmic: bool) -> Figure | None:
+    names = [name for name in names if _is_worth_a_panel(results, name)]
     if not names:
         return None
     encoding = Encoding(results)
     made, panels = style.panels(len(names), extra_width=1.0)
     for axes, name in zip(panels, names, strict=True):
-        _panel(axes, encoding, name)
+        _panel(axes, encoding, name, may_be_logarithmic)
     encoding.add_scale(made, panels)
     handles = encoding.handles(lines=True)
     if reading.unhealthy(results):
@@ -42,7 +59,7 @@ def _is_worth_a_panel(results: Results, name: str) -> bool:
     return column.dtype.kind in "fiub" and len(column) > 0 and bool(np.isfinite(column.astype(float)).any())
 
 
-def _panel(axes: Axes, encoding: Encoding, name: str) -> None:
+def _panel(axes: Axes, encoding: Encoding, name: str, may_be_logarithmic: bool) -> None:
     healthy = []
     many = len(encoding.results.lanes) > 24
     for lane in reading.ordered(encoding.results):
@@ -57,8 +74,10 @@ def _panel(axes: Axes, encoding: Encoding, name: str) -> None:
         else:
             axes.plot(steps, found, linestyle="--", **style_of)
             axes.scatter(steps[-1:], found[-1:], marker="x", s=40, color=style.ALARM, zorder=4)
-    _limits(axes, healthy)
-    axes.set_title(wording.title(name), loc="left")
+    _limits(axes, healthy, may_be_logarithmic)
+    if name in reading.COUNTS:
+        axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(5, integer=True))
+    axes.set_title(wording.short_title(name), loc="left")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(_short_step))
@@ -86,14 +105,14 @@ def _curve(results: Results, lane: reading.Lane, name: str) -> tuple[np.ndarray,
     return history["step"][rows][order], found[rows][order]
 
 
-def _limits(axes: Axes, healthy: list[np.ndarray]) -> None:
+def _limits(axes: Axes, healthy: list[np.ndarray], may_be_logarithmic: bool) -> None:
     """Scale a panel for its healthy lanes: the last gasp of a diverging one would flatten all others."""
     if not healthy:
         return
     lowest, highest = min(map(np.min, healthy)), max(map(np.max, healthy))
     settled = np.median([curve[-1] for curve in healthy])
     # An untrained network's loss is tens of times its last one; a linear axis would spend itself on the first steps.
-    if lowest > 0 and highest > 5 * settled:
+    if may_be_logarithmic and lowest > 0 and highest > 5 * settled:
         axes.set_yscale("log")
         axes.set_ylim(lowest / 1.1, highest * 1.1)
         # Less than two decades would show a single power of ten.

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from jaxvae.report import latents, reading, style, wording
+from jaxvae.report import latents, style, wording
 from jaxvae.types import Results, Showcase
 
 MIN_ROWS, MAX_ROWS = 10, 20  # of latents in one traversal; the rest say next to nothing
@@ -37,7 +37,7 @@ def plot_reconstructions(results: Results) -> Figure | None:
             axes.set_xticklabels([])
         else:
             axes.set_xlabel("image")
-        axes.set_title(_title(results, showcase), loc="left", fontsize=12)
+        axes.set_title(wording.showcase_title(results, showcase), loc="left", fontsize=12)
     return made
 
 
@@ -76,20 +76,8 @@ def _traversal(results: Results, showcase: Showcase) -> Figure:
     axes.set_xlabel("value of the latent (standard deviations of the prior)")
     rest = len(showcase.traversals) - rows
     axes.set_ylabel("latent and its KL (nats)" + (f"; {rest} more not shown" if rest else ""))
-    axes.set_title(_title(results, showcase), loc="left", fontsize=12)
+    axes.set_title(wording.showcase_title(results, showcase), loc="left", fontsize=12)
     return made
-
-
-def _title(results: Results, showcase: Showcase) -> str:
-    lane = next((lane for lane in results.lanes if lane.get("lane") == showcase.lane), None)
-    parts = [f"{showcase.title[:1].upper()}{showcase.title[1:]}"]
-    if lane is not None:
-        label = wording.lane_label(results, lane)
-        parts.append(f"lane {showcase.lane}" if label.startswith("lane ") else f"lane {showcase.lane}: {label}")
-        score = reading.main_score(results)
-        if score and np.isfinite(reading.number(lane, score)):
-            parts.append(f"{wording.title(score)} {wording.short(reading.number(lane, score))}")
-    return " · ".join(parts)
 
 
 def _tiles(axes: Axes, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from jaxvae.report.against_hyper import plot_losses, plot_scores
-from jaxvae.report.curves import plot_training_curves
+from jaxvae.report.agreement import plot_agreement, plot_udr
+from jaxvae.report.curves import plot_score_curves, plot_training_curves
+from jaxvae.report.factor_maps import plot_information_maps
 from jaxvae.report.images import plot_reconstructions, plot_traversals
 from jaxvae.report.latents import plot_kl_map
 from jaxvae.report.trade_offs import plot_rate_distortion, plot_trade_off
@@ -20,8 +22,12 @@ PLOTS: dict[str, Callable[[Results], Figure | dict[str, Figure] | None]] = {
     "trade_off": plot_trade_off,
     "losses": plot_losses,
     "rate_distortion": plot_rate_distortion,
+    "agreement": plot_agreement,
+    "udr": plot_udr,
     "kl_map": plot_kl_map,
+    "information_maps": plot_information_maps,
     "traversals": plot_traversals,
     "reconstructions": plot_reconstructions,
+    "score_curves": plot_score_curves,
     "training_curves": plot_training_curves,
 }

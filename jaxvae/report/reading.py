@@ -17,6 +17,12 @@ Family = tuple[str, str]
 
 LOSSES = ("reconstruction", "kl", "elbo")
 COUNTS = ("active_units",)
+LOWER_IS_BETTER = ("gaussian_tc", "mutual_information")
+WEIGHT = (
+    *("mig", "dci_disentanglement", "factor_vae", "beta_vae", "sap", "modularity", "infom", "udr_spearman"),
+    *("dci_completeness", "dci_informativeness", "infoe", "infoc", "explicitness", "irs", "mig_sampled", "udr_lasso"),
+)
+"""Scores from the best known on; where there is no room for all, the others go first."""
 RANKING = ("mig", "elbo")
 """The score that ranks lanes is the first of these that was computed, as it is for the lanes put on show."""
 
@@ -148,8 +154,25 @@ def scores(results: Results) -> list[str]:
 
 
 def disentanglement_scores(results: Results) -> list[str]:
-    """List the scores that measure disentanglement: neither losses nor counts."""
-    return [name for name in scores(results) if name not in COUNTS]
+    """List the scores that measure disentanglement, of which more is better: neither losses nor counts."""
+    return [name for name in scores(results) if name not in COUNTS and name not in LOWER_IS_BETTER]
+
+
+def is_label_free(name: str) -> bool:
+    """Tell whether a score compares lanes with each other instead of with factors."""
+    return name.startswith("udr_")
+
+
+def by_weight(results: Results, names: Iterable[str]) -> list[str]:
+    """Sort scores: the one that ranks lanes, then WEIGHT, then the others in their order."""
+    order = [main_score(results), *WEIGHT]
+    return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
+
+
+def curves(results: Results) -> list[str]:
+    """List the scores that were also measured while training."""
+    # The history's own KL is the loss term.
+    return [name for name in results.score_names if name != "kl" and name in results.history]
 
 
 def losses(results: Results) -> list[str]:

@@ -99,6 +99,17 @@ def heat() -> Colormap:
     return LinearSegmentedColormap.from_list("paper_to_blue", blues).with_extremes(bad="#DDDDDD")
 
 
+def share() -> Colormap:
+    """Return the map for parts of a whole: white at nothing, evenly darker to 1; what is missing is grey."""
+    blues = ["white", *matplotlib.colormaps["YlGnBu"](np.linspace(0.15, 1.0, 12))]
+    return LinearSegmentedColormap.from_list("white_to_blue", blues).with_extremes(bad="#DDDDDD")
+
+
+def diverging() -> Colormap:
+    """Return the map for numbers of either sign: red over paper white to blue; what is missing is grey."""
+    return matplotlib.colormaps["RdBu"].with_extremes(bad="#DDDDDD")
+
+
 def shade(colour: Any, index: int, total: int) -> tuple[float, ...]:
     """Lighten a colour step by step, so that variants of one family look related; the last is the full colour."""
     amount = 0.0 if total < 2 else 0.55 * (total - 1 - index) / (total - 1)

@@ -9,6 +9,7 @@ from jaxvae.types import Results
 WIDTH = 120
 MAX_LANES = 30  # more than a screen of lanes is read in results.csv, not in a terminal
 LONGEST_WORD = 9
+MAX_NAMED = 6  # of the scores there is no room for
 
 
 @dataclasses.dataclass
@@ -86,7 +87,7 @@ def _families(results: Results, lanes: list[reading.Lane]) -> list[_Column]:
 def _by_weight(results: Results) -> list[str]:
     """Order scores so that what does not fit is what one misses least; the ELBO is the sum of two others."""
     first = [reading.main_score(results), "reconstruction", "kl"]
-    present = [*reading.scores(results), *reading.losses(results)]
+    present = [*reading.by_weight(results, reading.scores(results)), *reading.losses(results)]
     return sorted(present, key=lambda name: first.index(name) if name in first else len(first))
 
 
@@ -108,7 +109,10 @@ def _draw(first: list[_Column], scores: list[_Column], last: list[_Column]) -> s
     lines += [_row(columns, [column.cells[row] for column in columns]) for row in range(len(columns[0].cells))]
     lines.insert(height, "─" * max(map(len, lines)))
     if left_out:
-        lines += textwrap.wrap(f"No room for {', '.join(left_out)}: see results.csv or the report.", WIDTH)
+        more = f" and {len(left_out) - MAX_NAMED} more" if len(left_out) > MAX_NAMED else ""
+        lines += textwrap.wrap(
+            f"No room for {', '.join(left_out[:MAX_NAMED])}{more}: see results.csv or the report.", WIDTH
+        )
     return "\n".join(line.rstrip() for line in lines)
 
 

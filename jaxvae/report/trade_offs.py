@@ -9,6 +9,7 @@ from jaxvae.report.encoding import Encoding, Look
 from jaxvae.types import Results
 
 RATE = "rate: KL (nats per image)"
+MAX_PANELS = 8
 DISTORTION = "distortion: reconstruction (nats per image)"
 
 
@@ -25,7 +26,7 @@ def plot_rate_distortion(results: Results) -> Figure | None:
     encoding = Encoding(results)
     made = style.figure(7.6, 5.4)
     axes = made.add_subplot()
-    _marks(axes, encoding, "kl", "reconstruction", size=80)
+    marks(axes, encoding, "kl", "reconstruction", size=80)
     axes.set_xlabel(RATE)
     axes.set_ylabel(DISTORTION)
     axes.grid(False)
@@ -33,7 +34,7 @@ def plot_rate_distortion(results: Results) -> Figure | None:
     healthy = filter(reading.is_ok, results.lanes)
     places = [[reading.number(lane, name) for name in ("kl", "reconstruction")] for lane in healthy]
     _equal_elbo(axes, np.array([place for place in places if np.isfinite(place).all()]))
-    _key(made, [axes], encoding)
+    key(made, [axes], encoding)
     return made
 
 
@@ -42,20 +43,21 @@ def plot_trade_off(results: Results) -> Figure | None:
     """Disentanglement and reconstruction.
 
     Each mark is a lane. Up is a more disentangled code, left is a better reconstruction: the upper left corner is
-    where one wants to be. A slope down to the left shows disentanglement bought with blurred images.
+    where one wants to be. A slope down to the left shows disentanglement bought with blurred images. Of many scores
+    the eight best known are drawn.
     """
-    names = reading.disentanglement_scores(results)
+    names = reading.by_weight(results, reading.disentanglement_scores(results))[:MAX_PANELS]
     if not names or "reconstruction" not in reading.losses(results) or not _is_a_cloud(results):
         return None
     encoding = Encoding(results)
     made, panels = style.panels(len(names), extra_width=1.0)
     for axes, name in zip(panels, names, strict=True):
-        _marks(axes, encoding, "reconstruction", name, size=45)
-        axes.set_title(wording.title(name), loc="left")
+        marks(axes, encoding, "reconstruction", name, size=45)
+        axes.set_title(wording.short_title(name), loc="left")
         axes.set_xlabel("reconstruction (nats)")
         axes.margins(0.08)
         axes.locator_params(axis="x", nbins=5)
-    _key(made, panels, encoding)
+    key(made, panels, encoding)
     return made
 
 
@@ -64,7 +66,8 @@ def _is_a_cloud(results: Results) -> bool:
     return sum(map(reading.is_ok, results.lanes)) > 1
 
 
-def _marks(axes: Axes, encoding: Encoding, across: str, up: str, *, size: float) -> None:
+def marks(axes: Axes, encoding: Encoding, across: str, up: str, *, size: float) -> None:
+    """Draw a mark for each healthy lane at two of its columns."""
     alike: dict[Look, list[tuple[float, float]]] = {}
     for lane in filter(reading.is_ok, reversed(reading.ordered(encoding.results))):
         place = reading.number(lane, across), reading.number(lane, up)
@@ -74,7 +77,8 @@ def _marks(axes: Axes, encoding: Encoding, across: str, up: str, *, size: float)
         axes.scatter(*zip(*places, strict=True), zorder=3, **style_of)
 
 
-def _key(made: Figure, axes: list[Axes], encoding: Encoding) -> None:
+def key(made: Figure, axes: list[Axes], encoding: Encoding) -> None:
+    """Explain the marks: colours beside the panels, families above them."""
     encoding.add_scale(made, axes)
     style.legend_above(made, encoding.handles())
 

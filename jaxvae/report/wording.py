@@ -5,10 +5,24 @@ from collections.abc import Iterable
 from typing import Any
 
 from jaxvae.report import reading
-from jaxvae.types import Results
+from jaxvae.types import Results, Showcase
 
 _NAMES = {"beta_vae": "β-VAE", "factor_vae": "FactorVAE"}
-_WHOLE = {"nll": "Reconstruction (NLL)", "beta_vae": "β-VAE score", "factor_vae": "FactorVAE score"}
+_WHOLE = {
+    "nll": "Reconstruction (NLL)",
+    "beta_vae": "β-VAE score",
+    "factor_vae": "FactorVAE score",
+    "mig_sampled": "MIG (sampled)",
+    "sap_continuous": "SAP (continuous)",
+    "infom": "InfoM",
+    "infoe": "InfoE",
+    "infoc": "InfoC",
+    "gaussian_tc": "Gaussian TC",
+    "mutual_information": "Mutual information of latents",
+    "udr_spearman": "UDR (Spearman)",
+    "udr_lasso": "UDR (Lasso)",
+}
+_SHORT = {"mutual_information": "MI of latents"}
 _ACRONYMS = ("dci", "dip", "elbo", "irs", "kl", "mi", "mig", "mmd", "mse", "nll", "sap", "tc", "udr", "vae")
 MISSING = "–"
 
@@ -21,6 +35,24 @@ def title(name: str) -> str:
         name = name.replace(code, written)
     words = " ".join(word.upper() if word in _ACRONYMS else word for word in name.split("_"))
     return words[:1].upper() + words[1:] if words.isascii() else words
+
+
+def short_title(name: str) -> str:
+    """Return a heading for a small panel; ↓ says that lower is better."""
+    return _SHORT.get(name, title(name)) + " ↓" * (name in reading.LOWER_IS_BETTER)
+
+
+def showcase_title(results: Results, showcase: Showcase, separator: str = " · ") -> str:
+    """Name a lane on show by its rank, its hypers and its main score."""
+    lane = next((lane for lane in results.lanes if lane.get("lane") == showcase.lane), None)
+    parts = [f"{showcase.title[:1].upper()}{showcase.title[1:]}"]
+    if lane is not None:
+        label = lane_label(results, lane)
+        parts.append(f"lane {showcase.lane}" if label.startswith("lane ") else f"lane {showcase.lane}: {label}")
+        score = reading.main_score(results)
+        if score and math.isfinite(reading.number(lane, score)):
+            parts.append(f"{title(score)} {short(reading.number(lane, score))}")
+    return separator.join(parts)
 
 
 def hyper(value: Any) -> str:

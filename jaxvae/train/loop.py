@@ -22,7 +22,7 @@ from jaxvae.train.checkpoint import Checkpoints, as_tree
 from jaxvae.train.progress import Progress, clock
 from jaxvae.train.spec import Group, Spec
 from jaxvae.train.waves import Wave
-from jaxvae.types import Logs, TrainState
+from jaxvae.types import Hypers, InputError, TrainState, Watch
 
 CHUNK_SECONDS = 1.0
 """About how long the device works between two looks of the host: progress, saves, signals."""
@@ -56,7 +56,14 @@ class StopSignals:
         self.__exit__()
 
 
-def fit(spec: Spec, groups: list[Group], data: Dataset, path: pathlib.Path, say: Callable[[str], None] = print) -> None:
+def fit(
+    spec: Spec,
+    groups: list[Group],
+    data: Dataset,
+    path: pathlib.Path,
+    say: Callable[[str], None] = print,
+    watch: Watch | None = None,
+) -> bool:
     """Train every lane of a sweep to spec.steps, going on from what the workdir holds.
 
     Afterwards, and at any moment in between, the workdir holds everything that is needed to go on or to evaluate.
@@ -67,6 +74,10 @@ def fit(spec: Spec, groups: list[Group], data: Dataset, path: pathlib.Path, say:
         data: the training set.
         path: a claimed workdir.
         say: prints a line.
+        watch: called every spec.eval_every steps and at the last one; what it gives goes into history.csv.
+
+    Returns:
+        Whether anything was left to train.
 
     Raises:
         Interrupted: a signal asked to stop; all is saved.
@@ -95,8 +106,9 @@ def fit(spec: Spec, groups: list[Group], data: Dataset, path: pathlib.Path, say:
         # Whole groups, until each one's turn comes to be compiled and measured.
         plan = waves.waves(groups, max(group.num_lanes for group in groups))
         _note(run, plan, path)
-    history = _open_history(plan, data, path)
-    number = 0
+    watch = watch if spec.eval_every else None
+    history = _open_history(plan, data, path, watch)
+    number, trained = 0, False
     fitted: set[tuple[str, int]] = set()
     with StopSignals() as stop:
         while number < len(plan):
@@ -109,7 +121,7 @@ def fit(spec: Spec, groups: list[Group], data: Dataset, path: pathlib.Path, say:
             try:
                 wave, title = plan[number], f"wave {number + 1}/{len(plan)}"
                 known_to_fit = (group.name, wave.size) in fitted
-                _train_wave(spec, wave, title, known_to_fit, data, path, run, history, stop, say)
+                trained |= _train_wave(spec, wave, title, known_to_fit, data, path, run, history, watch, stop, say)
                 fitted.add((group.name, wave.size))
                 number += 1
                 continue
@@ -122,7 +134,8 @@ def fit(spec: Spec, groups: list[Group], data: Dataset, path: pathlib.Path, say:
                 raise Interrupted(asked[0])
             # Only here, past the handler, is all that the wave had on the devices let go of.
             plan = _halve(plan, number, path, run, reason, say)
-            history = _open_history(plan, data, path)
+            history = _open_history(plan, data, path, watch)
+    return trained
 
 
 def _note(run: dict[str, Any], plan: list[Wave], path: pathlib.Path) -> None:
@@ -160,21 +173,25 @@ def fingerprint(data: Dataset) -> dict[str, Any]:
     return {"images": len(data), "shape": list(data.shape), "checksum": zlib.crc32(rows[1], zlib.crc32(rows[0]))}
 
 
-def _open_history(plan: list[Wave], data: Dataset, path: pathlib.Path) -> workdir.Table:
-    """Open history.csv, cut back to what the checkpoints know."""
+def _open_history(plan: list[Wave], data: Dataset, path: pathlib.Path, watch: Watch | None) -> workdir.Table:
+    """Open history.csv, cut back to what the checkpoints know; scores of other metrics that are there stay."""
     names: list[str] = []
     for group in {id(wave.group): wave.group for wave in plan}.values():
         hypers = {name: values[0] for name, values in group.hypers.items()}
         names += [n for n in sweep.log_names(group.program, data, hypers) if n not in names]
-    table = workdir.Table(path / "history.csv", ["lane", "step", *names])
+    if clash := sorted(set(watch.columns if watch else ()) & set(names)):
+        raise ValueError(f"{', '.join(clash)} names both a score and what an objective logs")
+    there = workdir.read_table(path / "history.csv") if (path / "history.csv").exists() else []
+    columns = dict.fromkeys(["lane", "step", *names, *(there[0] if there else ()), *(watch.columns if watch else ())])
+    table = workdir.Table(path / "history.csv", columns)
     rows = []
-    if table.path.exists():
+    if there:
         saved = {}
         for wave in plan:
             if (path / wave.directory).exists():
                 with contextlib.closing(Checkpoints(path / wave.directory)) as checkpoints:
                     saved |= dict.fromkeys(wave.lanes, checkpoints.latest() or 0)
-        rows = [row for row in workdir.read_table(table.path) if row["step"] <= saved.get(row["lane"], 0)]
+        rows = [row for row in there if row["step"] <= saved.get(row["lane"], 0)]
     table.rewrite(rows)
     return table
 
@@ -188,17 +205,20 @@ def _train_wave(
     path: pathlib.Path,
     run: dict[str, Any],
     history: workdir.Table,
+    watch: Watch | None,
     stop: StopSignals,
     say: Callable[[str], None],
-) -> None:
+) -> bool:
+    """Train a wave to its end; return whether there was anything left to do."""
     with contextlib.closing(Checkpoints(path / wave.directory, create=True)) as checkpoints:
         step = hosts.gather(checkpoints.latest() or 0)[0]
         if step >= spec.steps:
-            return
+            return False
         num_lanes = len(wave.lanes)
         begin = time.perf_counter()
         mode = run["modes"][wave.group.name]
-        placed, advance, state, seconds = placing.together(_start, wave, mode, known_to_fit, data, checkpoints, step)
+        placed, hypers, state, seconds = placing.together(_start, wave, mode, known_to_fit, data, checkpoints, step)
+        advance = functools.partial(placed.steps, placed.data, hypers)
         devices = state.step.sharding.device_set
         say(
             f"{title} {wave.group.name}, {num_lanes} lane{'s' * (num_lanes > 1)}: {run['modes'][wave.group.name]} on "
@@ -211,8 +231,9 @@ def _train_wave(
         progress, window = Progress(spec.steps, num_lanes, say), _Window()
         saver = _Saver(checkpoints, num_lanes, spec.save_seconds, seconds)
         chunk = 1
+        stops = [spec.log_every, *([spec.eval_every] if watch else [])]
         while step < spec.steps:
-            num = min(chunk, spec.log_every - step % spec.log_every, spec.steps - step)
+            num = min(chunk, spec.steps - step, *(every - step % every for every in stops))
             begin = time.perf_counter()
             state, sums = placing.together(lambda s=state, n=num: jax.block_until_ready(advance(s, jnp.int32(n))))
             sums, status = fetch((sums, state.status))
@@ -223,11 +244,21 @@ def _train_wave(
             clocks = hosts.gather([_next_chunk(num, spent), saver.due(), stop.received])
             chunk, due, _ = clocks[0]
             asked_to_stop = next((received for _, _, received in clocks if received), None)
-            if step % spec.log_every == 0 or step == spec.steps:
-                progress.means = window.close()
-                history.append(_rows(wave, step, progress.means))
+            last = step == spec.steps
+            columns: dict[str, np.ndarray] = {}
+            if step % spec.log_every == 0 or last:
+                columns = progress.means = window.close()
+            if watch and (step % spec.eval_every == 0 or last):
+                begin = time.perf_counter()
+                scores = _look(watch, placed, hypers, state)
+                # A diverged lane stays where it was: its scores would only be those of an earlier step once more.
+                columns = columns | {name: np.where(status < 0, values, np.nan) for name, values in scores.items()}
+                saver.pause(time.perf_counter() - begin)
+            if columns:
+                # Before the state is saved: a checkpoint has all its rows, and no row is written twice.
+                history.append(_rows(wave, step, columns))
             progress.show(step, num, spent, status[:num_lanes])
-            if due or asked_to_stop or step == spec.steps:
+            if due or asked_to_stop or last:
                 saver.save(step, state)
             if asked_to_stop:
                 checkpoints.wait()
@@ -235,7 +266,8 @@ def _train_wave(
         checkpoints.wait()
         run["seconds"][wave.directory] = saver.seconds()
         workdir.write_json(path / "run.json", run)
-        say(f"  trained in {clock(saver.seconds())}")
+        say(f"  trained in {clock(saver.seconds())}{f', scored in {clock(saver.paused)}' if watch else ''}")
+        return True
 
 
 def _next_chunk(num: int, spent: float) -> int:
@@ -246,8 +278,8 @@ def _next_chunk(num: int, spent: float) -> int:
 
 def _start(
     wave: Wave, mode: str, known_to_fit: bool, data: Dataset, checkpoints: Checkpoints, step: int
-) -> tuple[placing.Placed, Callable[[TrainState, jax.Array], tuple[TrainState, Logs]], TrainState, float]:
-    """Put a wave on the devices, compiled: where; (state, num_steps) -> (state, sums); its state; its seconds so far.
+) -> tuple[placing.Placed, Hypers, TrainState, float]:
+    """Put a wave on the devices, compiled: where; its hypers and its state there; its seconds so far.
 
     Raises:
         OutOfMemory: it would not fit.
@@ -263,8 +295,24 @@ def _start(
         seconds = counters["seconds"]
     else:
         state = sweep.compiled_init(program, placed.mesh)(hypers)
-    advance = functools.partial(placed.steps, placed.data, hypers)
-    return placed, advance, jax.block_until_ready(state), seconds
+    return placed, hypers, jax.block_until_ready(state), seconds
+
+
+def _look(watch: Watch, placed: placing.Placed, hypers: Hypers, state: TrainState) -> dict[str, np.ndarray]:
+    """Score the lanes where they lie.
+
+    Raises:
+        InputError: memory has run out in one of several processes, which cannot be told to halve the wave together.
+    """
+    try:
+        return watch.score(placed.program, hypers, state.params["vae"]["model"], placed.data)
+    except Exception as error:
+        if hosts.count() == 1 or not memory.is_exhausted(error):
+            raise
+        raise InputError(
+            f"no memory is left to score lanes while they train ({memory.reason(error)}); "
+            "lower --max_lanes, or leave --eval_every out: the same command then goes on"
+        ) from None
 
 
 class _Saver:
@@ -273,10 +321,15 @@ class _Saver:
     def __init__(self, checkpoints: Checkpoints, num_lanes: int, interval: float, seconds: float):
         self._checkpoints, self._num_lanes, self._interval = checkpoints, num_lanes, interval
         self._before, self._begin, self._last, self._cost = seconds, time.perf_counter(), time.perf_counter(), 0.0
+        self.paused = 0.0  # seconds of this run that were not training
 
     def seconds(self) -> float:
         """Return how long the wave has been trained, this run and those before."""
-        return self._before + time.perf_counter() - self._begin
+        return self._before + time.perf_counter() - self._begin - self.paused
+
+    def pause(self, seconds: float) -> None:
+        """Do not count these seconds as training."""
+        self.paused += seconds
 
     def due(self) -> bool:
         return time.perf_counter() - self._last > max(self._interval, 20 * self._cost)
@@ -305,8 +358,9 @@ class _Window:
         return means
 
 
-def _rows(wave: Wave, step: int, means: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+def _rows(wave: Wave, step: int, columns: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+    """Return a row for every lane that has anything to tell; what it has not is an empty cell."""
     for index, lane in enumerate(wave.lanes):
-        row = {name: float(f"{values[index]:.7g}") for name, values in means.items()}
-        if not np.isnan(row["loss"]):
+        row = {name: float(f"{values[index]:.7g}") for name, values in columns.items() if not np.isnan(values[index])}
+        if row:
             yield {"lane": lane, "step": step, **row}

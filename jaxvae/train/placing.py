@@ -22,6 +22,7 @@ from jaxvae.types import Hypers, InputError, Program, TrainState
 class Placed(NamedTuple):
     """A program compiled for some lanes on some devices, with the data there; nothing else is allocated yet."""
 
+    program: Program
     mesh: Mesh
     size: int  # lanes of the program, those that only pad the devices included
     data: Dataset
@@ -73,7 +74,7 @@ def place(
 
     fitting(memory.need(state, mesh))  # compiling takes seconds, and what it would say is known already
     steps = sweep.steps_for(program, mesh, mode, size, data)
-    return Placed(mesh, size, data, steps, *fitting(memory.need(state, mesh, memory.size_of(data), steps)))
+    return Placed(program, mesh, size, data, steps, *fitting(memory.need(state, mesh, memory.size_of(data), steps)))
 
 
 def choose(

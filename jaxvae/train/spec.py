@@ -74,8 +74,10 @@ class Spec:
     lr: float = 1e-4
     seed: int = 0
     sweep: tuple[Axis, ...] = ()
-    metrics: tuple[str, ...] | None = None  # None: all that the data's annotation allows
     log_every: int = 100
+    # Scores are read off the models and change nothing about them: a sweep can be scored anew, and otherwise.
+    metrics: tuple[str, ...] | None = dataclasses.field(default=None, metadata={"how": True})  # None: all there can be
+    eval_every: int = dataclasses.field(default=0, metadata={"how": True})  # 0: only when training is over
     data_dir: str | None = dataclasses.field(default=None, metadata={"how": True})
     lanes: str = dataclasses.field(default="auto", metadata={"how": True})
     max_lanes: int | str = dataclasses.field(default="auto", metadata={"how": True})  # "auto": what fits into memory
@@ -89,6 +91,20 @@ class Spec:
             "metrics": None if self.metrics is None else list(self.metrics),
             "sweep": [str(axis) for axis in self.sweep],
         }
+
+
+def from_json(saved: dict[str, Any]) -> Spec:
+    """Return the spec that `Spec.to_json` wrote, by this version or an earlier one that had fewer fields.
+
+    Raises:
+        InputError: it is none.
+    """
+    fields = {f.name: f for f in dataclasses.fields(Spec)}
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items() if name in fields}
+    try:
+        return Spec(**values | {"sweep": tuple(parse_axis(text) for text in saved["sweep"])})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"spec.json is not that of a sweep ({error})") from None
 
 
 class Group(NamedTuple):
@@ -186,6 +202,8 @@ def _check_numbers(spec: Spec, num_images: int) -> None:
     for name in ("steps", "batch_size", "latent_dim", "critic_width", "critic_depth", "log_every"):
         if getattr(spec, name) < 1:
             raise InputError(f"--{name} must be at least 1, got {getattr(spec, name)}")
+    if spec.eval_every < 0:
+        raise InputError(f"--eval_every must be a number of steps, or 0 for none, got {spec.eval_every}")
     if spec.max_lanes != "auto" and not (isinstance(spec.max_lanes, int) and spec.max_lanes >= 1):
         raise InputError(f"--max_lanes must be a whole number from 1, or auto, got {spec.max_lanes!r}")
     if spec.batch_size > num_images:

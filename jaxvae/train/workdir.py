@@ -5,7 +5,7 @@ Of several processes only the first writes here; in the others a write does noth
 WORKDIR/spec.json        the resolved spec; its presence makes a folder a workdir
         run.json         how it has run so far: lane modes, waves, seconds, environment
         checkpoints/     one folder a wave of lanes
-        history.csv      a row a lane and log point
+        history.csv      a row a lane and step at which it was logged or scored
         results.csv      a row a lane: hypers, status, scores
         figures/ report.html
 """
@@ -100,6 +100,8 @@ def claim(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: boo
                 target = path / name
                 shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
             write_json(path / "spec.json", spec.to_json())
+        elif read_json(path / "spec.json") != spec.to_json():
+            write_json(path / "spec.json", spec.to_json())  # how it is run or scored from now on
         yield there
 
 
