@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxvae import metrics
-from jaxvae.metrics import METRICS, score, score_lanes
+from jaxvae.metrics import METRICS, score, score_lanes, scoring
 from jaxvae.types import Factors
 
 SIZES = (3, 4, 5, 6)
@@ -208,10 +207,10 @@ def test_lanes_on_several_devices_score_as_on_one(lanes):
 
 def test_another_seed_draws_otherwise_and_compiles_nothing():
     first = score(BASE, GRID, names="mig", seed=0)
-    compiled = metrics._score_lanes._cache_size()
+    compiled = scoring._score_lanes._cache_size()
     assert score(BASE, GRID, names="mig", seed=0) == first
     assert score(BASE, GRID, names="mig", seed=1) != first
-    assert metrics._score_lanes._cache_size() == compiled
+    assert scoring._score_lanes._cache_size() == compiled
 
 
 # Data at the edge. Twice as many values are declared as occur, so that one compile serves every case of this shape.
@@ -318,7 +317,7 @@ def test_held_out_factors_are_numbered_with_the_others(monkeypatch):
         passed.update(factors=factors, test=test)
         return {}
 
-    monkeypatch.setattr(metrics, "score_lanes", score_nothing)
+    monkeypatch.setattr(scoring, "score_lanes", score_nothing)
     train, test = np.array([[5], [9], [5]]), np.array([[7], [9]])  # each has a value that the other lacks
     score(np.zeros((3, 2)), train, test_codes=np.ones((2, 2)), test_factors=test)
     assert passed["factors"].values.ravel().tolist() == [0, 2, 0] and passed["factors"].sizes == (3,)
@@ -362,7 +361,7 @@ REFUSALS = {
 
 @pytest.mark.parametrize("case", REFUSALS)
 def test_what_cannot_be_scored_is_refused_in_one_line_before_any_compile(case, monkeypatch):
-    monkeypatch.setattr(metrics, "_score_lanes", None)
+    monkeypatch.setattr(scoring, "_score_lanes", None)
     arguments, expected = REFUSALS[case]
     arguments = {"codes": BASE, "factors": GRID} | arguments
     with pytest.raises(ValueError) as error:

@@ -1,0 +1,64 @@
+"""The table of metrics. A new one is a function in a file of its own and a line here."""
+
+from jaxvae.metrics.active_units import count_active_units
+from jaxvae.metrics.beta_vae import beta_vae_score
+from jaxvae.metrics.dci import dci_scores
+from jaxvae.metrics.dependence import gaussian_total_correlation, mutual_information_score
+from jaxvae.metrics.explicitness import explicitness_score
+from jaxvae.metrics.factor_vae import factor_vae_score
+from jaxvae.metrics.infomec import infomec_scores
+from jaxvae.metrics.irs import interventional_robustness
+from jaxvae.metrics.mig import mutual_information_gap
+from jaxvae.metrics.mig_sampled import sampled_mutual_information_gap
+from jaxvae.metrics.modularity import modularity_score
+from jaxvae.metrics.sap import separated_attribute_predictability
+from jaxvae.metrics.udr import unsupervised_disentanglement_ranking
+from jaxvae.types import Metric
+
+METRICS: dict[str, Metric] = {
+    "beta_vae": Metric(beta_vae_score, ("beta_vae",), needs_factors=True, reference="Higgins et al. 2017"),
+    "factor_vae": Metric(factor_vae_score, ("factor_vae",), needs_factors=True, reference="Kim & Mnih 2018"),
+    "mig": Metric(mutual_information_gap, ("mig",), needs_factors=True, reference="Chen et al. 2018"),
+    "mig_sampled": Metric(
+        sampled_mutual_information_gap,
+        ("mig_sampled",),
+        needs_factors=True,
+        reference="Chen et al. 2018",
+        needs_logvar=True,
+    ),
+    "dci": Metric(
+        dci_scores,
+        ("dci_disentanglement", "dci_completeness", "dci_informativeness"),
+        needs_factors=True,
+        reference="Eastwood & Williams 2018",
+    ),
+    "sap": Metric(
+        separated_attribute_predictability, ("sap", "sap_continuous"), needs_factors=True, reference="Kumar et al. 2018"
+    ),
+    "modularity": Metric(modularity_score, ("modularity",), needs_factors=True, reference="Ridgeway & Mozer 2018"),
+    "explicitness": Metric(
+        explicitness_score, ("explicitness",), needs_factors=True, reference="Ridgeway & Mozer 2018"
+    ),
+    "irs": Metric(interventional_robustness, ("irs",), needs_factors=True, reference="Suter et al. 2019"),
+    "gaussian_tc": Metric(gaussian_total_correlation, ("gaussian_tc",), needs_factors=False, reference="Watanabe 1960"),
+    "mutual_information": Metric(
+        mutual_information_score, ("mutual_information",), needs_factors=False, reference="Locatello et al. 2019"
+    ),
+    "active_units": Metric(count_active_units, ("active_units",), needs_factors=False, reference="Burda et al. 2016"),
+    "infomec": Metric(infomec_scores, ("infom", "infoe", "infoc"), needs_factors=True, reference="Hsu et al. 2023"),
+    "udr": Metric(
+        unsupervised_disentanglement_ranking,
+        ("udr_spearman", "udr_lasso"),
+        needs_factors=False,
+        reference="Duan et al. 2020",
+        of_siblings=True,
+    ),
+}
+
+
+def missing_input(name: str, has_factors: bool, has_logvar: bool) -> str | None:
+    """Return what a metric of METRICS needs that is not there, in words; None where nothing is missing."""
+    metric = METRICS[name]
+    if metric.needs_factors and not has_factors:
+        return "factors"
+    return "log-variances" if metric.needs_logvar and not has_logvar else None
