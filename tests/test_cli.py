@@ -16,6 +16,7 @@ from conftest import ROOT
 
 import jaxvae
 import run_sweep
+from jaxvae import evaluate, report
 from jaxvae.train.checkpoint import Checkpoints
 from jaxvae.train.workdir import read_table
 from jaxvae.types import InputError
@@ -41,6 +42,7 @@ def command(images):
         "--dataset=npz", f"--data_dir={images}", "--objective=beta_vae,factor_vae", "--architecture=mlp",
         "--sweep=beta_vae:beta=1,4", "--sweep=seed=0:2", "--latent_dim=3", "--batch_size=8", "--critic_width=8",
         "--critic_depth=2", "--lr=1e-3", "--steps=60", "--log_every=20", "--lanes=map",
+        "--metrics=beta_vae,factor_vae,mig,udr",
     ]  # fmt: skip
 
 
@@ -168,7 +170,10 @@ def test_a_finished_sweep_has_all_its_parts(finished):
     ]  # fmt: skip
     for row in rows:
         assert row["status"] == "ok" and row["elbo"] == pytest.approx(-row["reconstruction"] - row["kl"])
-        assert all(0 <= row[name] <= 1 for name in ("beta_vae", "factor_vae", "mig"))
+        assert all(0 <= row[name] <= 1 for name in ("beta_vae", "factor_vae", "mig", "udr_spearman", "udr_lasso"))
+    # Two seeds of a setting have one score between them, and other settings have others.
+    likeness = [row["udr_spearman"] for row in rows]
+    assert likeness[::2] == pytest.approx(likeness[1::2], abs=1e-6) and np.ptp(likeness[::2]) > 1e-3
     history = read_table(finished / "history.csv")
     assert {(row["lane"], row["step"]) for row in history} == {(lane, s) for lane in range(6) for s in (20, 40, 60)}
     assert all((row["tc"] is not None) == (row["lane"] >= 4) for row in history)
@@ -204,6 +209,50 @@ def test_kept_models_open_and_do_what_they_should(finished, images):
         model.encode(np.zeros((2, 4, 4, 1)))
     with pytest.raises(InputError, match=r"takes codes \[B, 3\]"):
         model.decode(np.zeros((2, 5)))
+
+
+@pytest.fixture
+def scored(finished, images):
+    """Return a function of (metrics, what to change in each lane) -> results and encoded codes of the sweep."""
+    data = jaxvae.data.load("npz", "train", images)
+
+    def score(names, change=lambda lane: {}):
+        sweep = jaxvae.load_sweep(finished)
+        sweep.spec["metrics"], wave = names, sweep.wave
+
+        def changed(number):
+            program, lanes, params = wave(number)
+            return program, [lane | change(lane) for lane in lanes], params
+
+        sweep.wave = changed
+        return evaluate.evaluate(sweep, data, {}, say=lambda line: None)
+
+    return score
+
+
+def test_lanes_are_compared_with_their_healthy_siblings(scored, finished):
+    compared = scored(["udr"], lambda lane: {"status": "diverged at step 3"} if lane["lane"] == 1 else {})
+    keys = ("udr_spearman", "udr_lasso")
+    assert [[row[key] is None for key in keys] for row in compared.lanes] == [[True] * 2] * 2 + [[False] * 2] * 4
+    before = read_table(finished / "results.csv")
+    for row in compared.lanes[2:]:
+        assert row["udr_spearman"] == pytest.approx(before[row["lane"]]["udr_spearman"], abs=1e-6)
+    assert not compared.omitted and set(keys) < set(compared.score_names)
+    assert report.terminal_table(compared).count("–") >= 4
+
+
+def test_lanes_without_siblings_are_not_compared(scored):
+    alone = scored(["active_units", "udr"], lambda lane: {"beta": float(lane["lane"])})
+    assert "differ in their seed alone" in alone.omitted["udr"]
+    assert not any(name.startswith("udr") for name in alone.score_names)
+
+
+def test_log_variances_are_encoded_where_a_metric_needs_them(scored, finished, images):
+    found = scored(["mig_sampled"]).lanes[3]["mig_sampled"]
+    data = jaxvae.data.load("npz", "train", images)
+    mean, logvar = jaxvae.load_sweep(finished).model(3).encode(data.batch(np.arange(len(data))))
+    again = jaxvae.metrics.score(mean, np.asarray(data.factors), names="mig_sampled", logvar=logvar)
+    assert found == pytest.approx(again["mig_sampled"], abs=1e-3)
 
 
 def test_the_same_command_again_trains_nothing(command, finished, capsys):

@@ -17,6 +17,7 @@ from jaxvae.metrics import (
     mig,
     mig_sampled,
     neighbours,
+    rows,
     score,
     score_siblings,
     sibling_points,
@@ -56,6 +57,8 @@ CODES = make_codes(DRAWN)
 
 # MIG of samples.
 
+draw_part = jax.jit(mig_sampled.draw_part, static_argnums=(2, 3))
+
 
 @pytest.fixture(scope="module")
 def information():
@@ -73,12 +76,12 @@ def widths(codes):
 @pytest.mark.parametrize(("drawn", "num_aggregate"), [(False, 1_200), (True, 150)])
 def test_log_density_of_the_same_samples(drawn, num_aggregate):
     codes, logvar = CODES["noisy"], widths(CODES["noisy"])
-    draw = mig_sampled.draw_part(KEY, jnp.int32(1_200), num_aggregate, 6)
+    draw = draw_part(KEY, jnp.int32(1_200), num_aggregate, 6)
     assert bool(draw["there"].all()) and (len(np.unique(draw["others"])) < 1_200) == drawn
     arguments = (draw["rows"], draw["noise"], draw["others"], draw["there"], 1_200)
     found = np.asarray(jax.jit(mig_sampled.log_aggregate)(codes, logvar, *arguments))
-    rows = np.asarray(draw["rows"])
-    samples = codes[rows] + np.exp(0.5 * logvar[rows]) * np.asarray(draw["noise"])
+    own = np.asarray(draw["rows"])
+    samples = codes[own] + np.exp(0.5 * logvar[own]) * np.asarray(draw["noise"])
     expected = -informed.surprise(samples.astype(np.float64), codes.astype(np.float64), logvar.astype(np.float64))
     np.testing.assert_allclose(found, expected, atol=1.5 if drawn else 1e-3)
     # Few rows of the aggregate add noise to the density and no bias.
@@ -86,7 +89,7 @@ def test_log_density_of_the_same_samples(drawn, num_aggregate):
 
 
 def test_draws_are_spread_evenly():
-    draw = jax.vmap(lambda key: mig_sampled.draw_part(key, jnp.int32(1_000), 100, 2))(jax.random.split(KEY, 400))
+    draw = jax.vmap(lambda key: draw_part(key, jnp.int32(1_000), 100, 2))(jax.random.split(KEY, 400))
     for name, number in (("rows", 50), ("others", 100)):
         found = np.asarray(draw[name])
         assert (np.abs(found - (np.arange(number) + 0.5) * 1_000 / number) <= 500 / number + 1).all()
@@ -98,12 +101,12 @@ def test_draws_are_spread_evenly():
 
 
 def test_small_groups_are_whole():
-    draw = mig_sampled.draw_part(KEY, jnp.int32(7), 20, 2)
+    draw = draw_part(KEY, jnp.int32(7), 20, 2)
     assert np.asarray(draw["others"])[np.asarray(draw["there"])].tolist() == list(range(7))
     assert set(np.asarray(draw["rows"]).tolist()) == set(range(7))
 
 
-@pytest.mark.parametrize("kind", ["noisy", "random"])
+@pytest.mark.parametrize("kind", [pytest.param("noisy", marks=pytest.mark.slow), "random"])
 def test_information_in_samples(information, kind):
     codes, logvar = CODES[kind], widths(CODES[kind])
     factors = Factors(jnp.asarray(DRAWN), SIZES)
@@ -111,12 +114,12 @@ def test_information_in_samples(information, kind):
     draws = [informed.sampled_information(codes, logvar, DRAWN, np.random.default_rng(seed)) for seed in (0, 1)]
     np.testing.assert_allclose(found, np.mean(draws, axis=0), atol=0.05)  # nats; the spread of the reference's draws
     few = information(codes, logvar, factors, KEY, num_aggregate=150).T
-    np.testing.assert_allclose(few, found, atol=0.03)
+    np.testing.assert_allclose(few, found, atol=0.06)  # one draw, the noise in H(z) shared by a latent's numbers
 
 
 def test_a_posterior_that_is_the_prior_tells_nothing(information):
     zeros = np.zeros((360, 2), np.float32)
-    assert information(zeros, zeros, FACTORS, KEY).max() < 5e-3
+    assert information(zeros, zeros, FACTORS, KEY).max() < 1e-5
 
 
 def test_narrow_posteriors_tell_all(information):
@@ -182,7 +185,7 @@ def test_nearest_neighbours_are_scikit_learns(estimate, kind):
     codes = {
         "noise": noise,
         "leaning": noise + values,
-        "heavy tails": (noise + values) ** 5,
+        "heavy tails": (noise + values) ** 3,
         "far away": (noise + values) * 1e-2 + 100,
     }[kind].astype(np.float32)
     entropies = [-(p * np.log(p)).sum() for p in (np.unique(v, return_counts=True)[1] / 1_200 for v in values.T)]
@@ -225,7 +228,7 @@ def test_unpenalised_fit_stops_where_scikit_learns_does(kind):
     features = noise + (4.0 if kind == "separable" else 0.5) * (labels[:, None] == np.arange(5))
     features = ((features - features.mean(0)) / features.std(0)).astype(np.float32)
     fitted = logistic.fit_unpenalised(features, labels, 5)
-    found = float(logistic.log_loss(fitted, features, labels))
+    found = float(logistic.log_losses(fitted, features, labels).mean())
     model = LogisticRegression(C=np.inf, class_weight="balanced").fit(features.astype(np.float64), labels)
     expected = log_loss(labels, model.predict_proba(features))
     assert found == pytest.approx(expected, abs=5e-3)
@@ -263,14 +266,15 @@ def test_infomec_at_the_edges(scores):
     one[:, [0, 1, 3]] = [1, 2, 0]  # one factor varies
     one = scores(BASE, Factors(jnp.asarray(one), SIZES))
     assert one["infom"] == 0.0 and one["infoc"] > 0.8 and 0.3 < one["infoe"] < 1
-    tiny = infomec.infomec_scores(jnp.array([[0.0, 1.0], [2.0, 1.0]]), Factors(jnp.array([[0], [1]]), (2,)), KEY)
-    assert all(np.isfinite(float(value)) for value in tiny.values())
+    tiny = scores(jnp.array([[0.0, 1.0], [2.0, 1.0]]), Factors(jnp.array([[0], [1]]), (2,)))
+    assert all(np.isfinite(value) for value in tiny.values())
 
 
 def test_a_row_is_never_looked_at_twice():
-    """A point beside itself would tell all factors, whatever the latent."""
-    random = RANDOM.normal(size=(360, 4)).astype(np.float32)
-    assert score(random, GRID, names="infomec")["infoe"] < 0.1
+    """A point beside itself would be its own neighbour, and tell all factors whatever the latent."""
+    drawn = np.asarray(rows.draw_distinct(KEY, 100, 90))
+    assert len(set(drawn.tolist())) == 90 and set(drawn.tolist()) <= set(range(100))
+    assert rows.draw_distinct(KEY, 100, 100).tolist() == list(range(100))
 
 
 # UDR.
@@ -328,7 +332,7 @@ def test_udr_at_the_edges():
 
 def test_udr_of_correlated_latents_converges():
     common = RANDOM.normal(size=(700, 1))
-    codes = (common + 0.02 * RANDOM.normal(size=(3, 700, 4))).astype(np.float32)
+    codes = (common + 0.1 * RANDOM.normal(size=(3, 700, 4))).astype(np.float32)
     found = score_siblings(codes)["udr_lasso"]
     np.testing.assert_allclose(found, informed.udr(codes, np.ones((3, 4)), "lasso"), atol=1e-3)
 

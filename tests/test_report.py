@@ -398,6 +398,21 @@ def test_what_diverged_is_neither_averaged_nor_ranked():
     assert len(group.lanes) == 2 and reading.mean_and_spread(group.lanes, "mig")[0] == results.lanes[6]["mig"]
 
 
+@pytest.mark.parametrize("missing", [None, math.nan])
+def test_a_healthy_lane_may_lack_a_score(missing, tmp_path):
+    results = mixed()
+    healthy = [lane for lane in results.lanes if lane["status"] == "ok"]
+    healthy[0]["sap"] = missing  # of a setting with several lanes
+    lonely = [lane for lane in healthy if lane["beta"] == healthy[-1]["beta"]]
+    for lane in lonely:
+        lane["sap"] = missing  # of a setting where no lane has it
+    assert "nan" not in terminal_table(results).lower()
+    assert all(PLOTS[name](results) is not None for name in ("scores", "trade_off"))
+    write_report(results, tmp_path / "report.html", {})
+    cells = (tmp_path / "report.html").read_text()
+    assert ">nan<" not in cells.lower() and ">None<" not in cells and ">–<" in cells
+
+
 def test_one_lane_is_not_drawn_as_a_lonely_dot():
     assert all(PLOTS[name](one_lane()) is None for name in ("scores", "losses", "rate_distortion", "trade_off"))
 

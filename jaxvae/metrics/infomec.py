@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae.metrics.information import entropy
-from jaxvae.metrics.logistic import fit_unpenalised, log_loss
+from jaxvae.metrics.logistic import fit_unpenalised, log_losses
 from jaxvae.metrics.moments import variance
 from jaxvae.metrics.neighbours import neighbour_information
 from jaxvae.metrics.rows import draw_distinct
@@ -37,7 +37,7 @@ def infomec_scores(
 
     Range 0 … 1, infoe possibly below 0 where values are very unequally frequent. Chance level: infoe about 0. infom and
     infoc are of shares, in which estimates that are all but 0, and cut off there, may look concentrated: ten latents of
-    pure noise and dSprites' factors had infom 0.77 and infoc 0.40 at 3,000 points. Read them beside infoe. infom is 0
+    pure noise and dSprites' factors had infom 0.58 and infoc 0.51, infoe 0.00. Read them beside infoe. infom is 0
     when no two factors vary or no latent is active, infoc when no two latents are active or no factor varies; a latent
     or factor without any information adds 0.
 
@@ -110,7 +110,8 @@ def _explained(points: jax.Array, values: jax.Array, sizes: tuple[int, ...], num
     def of_factor(labels):
         classifier = fit_unpenalised(features, labels, max(sizes), num_steps=num_steps)
         # The same fit to features of zeros takes each class to be as likely as any.
-        null = jnp.log(jnp.maximum(jnp.isfinite(classifier.bias).sum(), 2).astype(jnp.float32))
-        return (null - log_loss(classifier, features, labels)) / null
+        null = jax.nn.logsumexp(jnp.where(jnp.isfinite(classifier.bias), 0.0, -jnp.inf))
+        gains = null - log_losses(classifier, features, labels)  # exact zeros where all latents are constant
+        return gains.mean() / jnp.where(null > 0, null, 1.0)
 
     return jax.lax.map(of_factor, values.T)  # one compile for all

@@ -178,12 +178,12 @@ def fit_unpenalised(
     return Classifier(jnp.zeros(num_features), weights[:, :-1].T, bias)
 
 
-def log_loss(classifier: Classifier, features: jax.Array, labels: jax.Array) -> jax.Array:
-    """Return f32[] in nats, mean_n -log p(y_n | x_n) of labels i32[N] given features f32[N, D], all rows alike."""
+def log_losses(classifier: Classifier, features: jax.Array, labels: jax.Array) -> jax.Array:
+    """Return f32[N] in nats, -log p(y_n | x_n) of labels i32[N] given features f32[N, D]."""
     centred = (features - classifier.centre).T
     logits = jnp.matmul(classifier.weights.T, centred, precision=HIGHEST) + classifier.bias[:, None]
     own = jnp.take_along_axis(logits, labels[None], axis=0)[0]
-    return (jax.nn.logsumexp(logits, axis=0) - own).mean()
+    return jax.nn.logsumexp(logits, axis=0) - own
 
 
 def _times_inverse_hessian(memory, gradient: jax.Array) -> jax.Array:

@@ -51,7 +51,9 @@ def neighbour_information(codes: jax.Array, values: jax.Array, key: jax.Array, *
     num_rows = len(codes)
     first, last = codes.min(0), codes.max(0)
     span = jnp.where(last > first, 0.5 * last - 0.5 * first, 1.0)  # halves: the range itself may overflow
-    coarse = ((0.5 * codes - 0.5 * first) / span * STEPS).astype(jnp.int32)
+    # From the median: most codes are near it, and their differences to it keep all their digits.
+    middle = jnp.sort(codes, axis=0)[num_rows // 2]
+    coarse = jnp.round((0.5 * codes - 0.5 * middle) / span * STEPS).astype(jnp.int32)
     fine = (jax.random.bits(key, codes.shape) >> 2).astype(jnp.int32)
 
     def of_latent(latent):

@@ -69,8 +69,11 @@ def infomec(codes, factors, seed=0):
     ranges = np.ptp(codes, axis=0)
     kept = information[:, ranges > ranges.max() / 20]
     num_factors, num_active = kept.shape
-    modularity = np.mean(kept.max(0) / kept.sum(0))
-    compactness = np.mean(kept.max(1) / kept.sum(1))
+    with np.errstate(
+        invalid="ignore"
+    ):  # no information at all, where the authors' code has 0 / 0, is as even as can be
+        modularity = np.nan_to_num(kept.max(0) / kept.sum(0), nan=1 / num_factors).mean()
+        compactness = np.nan_to_num(kept.max(1) / kept.sum(1), nan=1 / num_active).mean()
     return {
         "infom": (modularity - 1 / num_factors) / (1 - 1 / num_factors),
         "infoe": explicitness(codes, factors),
