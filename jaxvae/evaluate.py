@@ -156,8 +156,9 @@ def rescore(
 
     Args:
         sweep: from `load_sweep`.
-        names: metrics to compute, None for all that the data allows. Scores that the sweep already has are kept.
-        data: the evaluation set; by default the one that the sweep was trained for, loaded as then.
+        names: metrics to compute, None for all that the data allows.
+        data: the evaluation set. By default the one that the sweep was scored on, loaded as then; scores that the sweep
+            has already and that are not asked for are then kept.
         say: prints a line.
 
     Raises:
@@ -167,11 +168,12 @@ def rescore(
     names = tuple(metrics.METRICS) if names is None else (names,) if isinstance(names, str) else tuple(names)
     for name in names:
         look_up("metric", name, metrics.METRICS)  # before a data set is loaded
+    keep = data is None
     if data is None:
         name = sweep.spec["dataset"]
         split = look_up("data set", name, DATASETS).evaluation_split
         data = load(name, split, sweep.spec["data_dir"])
-    return evaluate(sweep, data, {}, say, names)
+    return evaluate(sweep, data, {}, say, names, keep=keep)
 
 
 def evaluate(
@@ -180,10 +182,9 @@ def evaluate(
     environment: dict[str, Any],
     say: Callable[[str], None] = print,
     names: Sequence[str] | None = None,
+    keep: bool = True,
 ) -> Results:
     """Score every lane of a trained sweep on a data set.
-
-    Scores that the sweep has from before, and that are not asked for now, are kept if its models are still the same.
 
     Args:
         sweep: the sweep, from `load_sweep`.
@@ -191,6 +192,8 @@ def evaluate(
         environment: what to say of the machine and the run; goes into the results as it is.
         say: prints a line.
         names: metrics to compute; None for those of the sweep's spec.
+        keep: whether scores that the sweep has from before, and that are not asked for now, go into the results, if
+            its models are still those that were scored.
 
     Returns:
         Everything a report needs; of several processes only the first has showcases. Reconstruction and KL are means
@@ -235,7 +238,7 @@ def evaluate(
             omitted |= dict.fromkeys(of_siblings, reason)
     computed = [*LOSSES, *(key for name in names if name not in omitted for key in metrics.METRICS[name].keys)]
     hyper_names = _hyper_names(rows, computed)
-    kept = _kept_scores(sweep.results, rows, computed)
+    kept = _kept_scores(sweep.results, rows, computed) if keep else []
     for row, before in zip(rows, sweep.results if kept else rows, strict=True):
         row |= {name: before[name] for name in kept}
     known = [*LOSSES, *(key for metric in metrics.METRICS.values() for key in metric.keys)]

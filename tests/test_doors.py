@@ -307,6 +307,9 @@ def test_scores_of_other_models_are_not_kept(watched):
     sweep.results[2]["step"] = 40
     results = evaluate.rescore(sweep, names="active_units", say=lambda _: None)
     assert "mig" not in results.score_names and "mig" not in results.lanes[0]
+    data = jaxvae.data.load(sweep.spec["dataset"], "train", sweep.spec["data_dir"])
+    results = evaluate.rescore(jaxvae.load_sweep(watched), names="active_units", data=data, say=lambda _: None)
+    assert "mig" not in results.score_names, "whatever is given may be other data"
 
 
 # ---- what the report is told

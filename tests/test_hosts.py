@@ -32,7 +32,7 @@ def command(tmp_path_factory):
     return [
         "--dataset=npz", f"--data_dir={data}", "--objective=beta_vae", "--architecture=mlp", "--sweep=beta=1,4",
         "--sweep=seed=0:3", "--latent_dim=3", "--batch_size=8", "--lr=1e-3", f"--steps={STEPS}", "--log_every=100",
-        "--lanes=map", "--metrics=active_units",
+        "--lanes=map", "--metrics=active_units", "--eval_every=400",
     ]  # fmt: skip
 
 
@@ -111,8 +111,11 @@ def test_two_processes_leave_what_one_does(alone, together):
     workdir, outputs = together
     assert "on 4 cpu devices of 2 processes" in outputs[0] and "report:" in outputs[0] and not outputs[1]
     assert_same_sweep(alone, workdir)
-    losses = [jaxvae.load_sweep(folder).history["loss"] for folder in (alone, workdir)]
-    np.testing.assert_allclose(*losses, rtol=1e-5)
+    histories = [jaxvae.load_sweep(folder).history for folder in (alone, workdir)]
+    for name in ("loss", "elbo", "active_units"):
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=1e-5, err_msg=name)
+    scored = np.isfinite(histories[1]["elbo"])
+    assert set(histories[1]["step"][scored]) == {400, 800, 1200, STEPS} and scored.sum() == 4 * 6
     assert "<html" in (workdir / "report.html").read_text() and list((workdir / "figures").glob("*.png"))
     written = {p.name for p in workdir.rglob("ocdbt.process_*")}
     assert written == {"ocdbt.process_0", "ocdbt.process_1"}, "each process writes its own lanes"
