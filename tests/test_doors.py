@@ -15,7 +15,7 @@ from test_cli import command, images, run_in_process  # noqa: F401  fixtures: a 
 
 import jaxvae
 from jaxvae import evaluate, metrics
-from jaxvae.metrics import listing
+from jaxvae.metrics import listing, scoring
 from jaxvae.metrics.__main__ import main as score_file
 from jaxvae.report import PLOTS, agreement
 from jaxvae.train import loop
@@ -98,7 +98,7 @@ BAD = [
 def test_bad_codes_get_one_line_and_code_2_before_any_compile(
     arrays, arguments, words, codes, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(metrics, "_score_lanes", None)
+    monkeypatch.setattr(scoring, "_score_lanes", None)
     held = {name: array for name, array in (codes | arrays).items() if array is not None}
     np.savez(tmp_path / "codes.npz", **held)
     assert score_file([str(tmp_path / "codes.npz"), *arguments]) == 2
