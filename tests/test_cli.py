@@ -225,7 +225,7 @@ def scored(finished, images):
             return program, [lane | change(lane) for lane in lanes], params
 
         sweep.wave = changed
-        return evaluate.evaluate(sweep, data, {}, say=lambda line: None)
+        return evaluate.evaluate(sweep, data, {}, say=lambda line: None, keep=False)
 
     return score
 

@@ -156,7 +156,8 @@ def _fit(
         placed = values = advance = state = None
         if size == 1:
             raise memory.OutOfMemory(*least(program))
-        limit = max(1, min(size - 1, int(size / over)))
+        taken = padded_size(size, make_mesh(size, sharing=mode == "split"))  # lanes that only pad were counted too
+        limit = max(1, min(size - 1, int(taken / over)))
         limit -= limit % devices if limit > devices else 0  # lanes that only pad the devices take memory too
 
 

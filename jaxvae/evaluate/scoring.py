@@ -1,93 +1,22 @@
-"""Scores of a trained sweep: encode the data once per lane, run the metrics, put some lanes on show. Knows no plot."""
+"""Scores of a sweep: after training, while it lasts, and anew from a folder. Knows no plot."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import hosts, metrics, models
 from jaxvae.data import DATASETS, load
 from jaxvae.data.grid import Dataset
-from jaxvae.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
-from jaxvae.load import Model, Sweep
-from jaxvae.metrics.information import normalised_information
-from jaxvae.metrics.rows import draw_rows
-from jaxvae.train.keys import Stream, key_for
-from jaxvae.types import Factors, Hypers, Program, Results, Showcase, Watch, look_up
+from jaxvae.evaluate.encoding import encode, encode_in_place
+from jaxvae.evaluate.showcases import showcases
+from jaxvae.evaluate.siblings import compare_siblings, kept_points
+from jaxvae.lanes import put_everywhere
+from jaxvae.load import Sweep
+from jaxvae.types import Factors, Hypers, Program, Results, Watch, look_up
 
-BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache
 LOSSES = ("reconstruction", "kl", "elbo")
-SHOWN_IMAGES = 8
-MAP_BATCH = 512
-MAP_POINTS = 10_000  # for the map of information, as many as MIG draws
-TRAVERSAL_VALUES = np.linspace(-2.0, 2.0, 9)
-
-
-@functools.cache
-def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
-    """Return the jitted (data, hypers, params [R, …]) -> (means [R, N, D], logvar, nll [R, N/B], kl [R, N/B, D])."""
-    module, likelihood = models.build(program), models.likelihood(program)
-
-    def encode_lane(data: Dataset, lane):
-        hypers, params = lane
-
-        def one_batch(number):
-            indices = number * BATCH + jnp.arange(BATCH)
-            real = indices < len(data)  # the last batch may run over the end; what does is not counted
-            images = data.batch(jnp.minimum(indices, len(data) - 1))
-            out = module.apply({"params": params}, images, key_for(0, Stream.EVALUATE, number))
-            nll = likelihood.nll(out.logits, images, hypers)
-            codes = (out.q.mean, out.q.logvar if with_logvar else None)
-            return codes, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0)
-
-        codes, nll, kl = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
-        means, logvar = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[: len(data)], codes)
-        return means, logvar, nll, kl
-
-    return jax.jit(over_lanes(encode_lane, mesh, mode))
-
-
-def encode(
-    program: Program, hypers: dict[str, np.ndarray], params: dict[str, Any], data: Dataset, *, with_logvar: bool = False
-) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
-    """Encode and reconstruct a whole data set with every lane, in one compiled call.
-
-    Args:
-        program: the lanes' program.
-        hypers: name -> [R]; only those of the likelihood are read.
-        params: VAE parameters, leaves [R, …].
-        data: N images.
-        with_logvar: whether to keep log-variances, which take as much memory as the means.
-
-    Returns:
-        Posterior means f32[R', N, D], left on the devices, where lanes past R only pad; log-variances likewise, or
-        None; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images of the KL to
-        the prior per latent [R, D], nats.
-    """
-    lanes = len(jax.tree.leaves(params)[0])
-    mesh = make_mesh(lanes, sharing=True)
-    numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
-    hypers, params = put_lanes(pad_lanes((numbers, params), padded_size(lanes, mesh)), mesh)
-    means, logvar, nll, kl = encode_in_place(
-        program, hypers, params, put_everywhere(data, mesh), with_logvar=with_logvar
-    )
-    return means, logvar, nll[:lanes], kl[:lanes]
-
-
-def encode_in_place(
-    program: Program, hypers: Hypers, params: dict[str, Any], data: Dataset, *, with_logvar: bool = False
-) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
-    """Do as `encode` for hypers and parameters [R', …] that lie on the devices, lanes split, and data that does."""
-    mesh = jax.tree.leaves(params)[0].sharding.mesh
-    numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
-    # Side by side fills an accelerator; one after another stays in a CPU's cache.
-    mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
-    means, logvar, nll, kl = _compiled_encode(program, mesh, mode, with_logvar)(data, (numbers, params))
-    nll, kl = fetch((nll, kl), lambda sums: sums.sum(1, dtype=np.float64) / len(data))
-    return means, logvar, nll, kl
 
 
 def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -219,7 +148,7 @@ def evaluate(
         factors = Factors(data.factors, data.factor_sizes)
         scores = metrics.score_lanes(means, factors, of_one, seed=0, logvar=logvar)
         if of_siblings:
-            points += _kept_points(means)[: len(lanes)]
+            points += kept_points(means)[: len(lanes)]
             own = {"lane", "seed", "step", "status"}  # what siblings need not share
             settings += [tuple((n, lane[n]) for n in sorted(lane.keys() - own)) for lane in lanes]
         for index, lane in enumerate(lanes):
@@ -232,7 +161,7 @@ def evaluate(
             )
         kl_per_latent.append(kl)
     if of_siblings:
-        compared = _compare_siblings(rows, settings, points, np.concatenate(kl_per_latent), of_siblings)
+        compared = compare_siblings(rows, settings, points, np.concatenate(kl_per_latent), of_siblings)
         if not compared:
             reason = "compares healthy lanes that differ in their seed alone, and there are no two such lanes"
             omitted |= dict.fromkeys(of_siblings, reason)
@@ -270,100 +199,8 @@ def _kept_scores(before: list[dict[str, Any]], now: list[dict[str, Any]], comput
     return [name for name in columns[columns.index("status") + 1 :] if name not in computed]
 
 
-def _kept_points(means: jax.Array) -> list[np.ndarray]:
-    """Return, lane by lane, the codes [P, D] of the images that siblings are compared on; all lanes see the same."""
-    points = metrics.sibling_points(means.shape[1], seed=0)
-    take = jax.jit(lambda means, points: means[:, points], out_shardings=means.sharding)
-    return list(fetch(take(means, points)))
-
-
-def _compare_siblings(
-    rows: list[dict[str, Any]],
-    settings: Sequence[Any],
-    codes: Sequence[np.ndarray],
-    kl: np.ndarray,
-    names: Sequence[str],
-) -> bool:
-    """Give each row the scores that compare it with its siblings: None for one that cannot be compared.
-
-    Where none can be, no row gets any, and the answer is False.
-
-    Args:
-        rows: one for each of L lanes, with its status.
-        settings: of each lane, equal for siblings.
-        codes: L of [P, D], of the same images.
-        kl: [L, D] nats, mean over the evaluation set.
-        names: metrics of siblings.
-    """
-    keys = [key for name in names for key in metrics.METRICS[name].keys]
-    families: dict[Any, list[int]] = {}
-    for index, (row, setting) in enumerate(zip(rows, settings, strict=True)):
-        if row["status"] == "ok" and np.isfinite(codes[index]).all() and np.isfinite(kl[index]).all():
-            families.setdefault(setting, []).append(index)
-    compared = [family for family in families.values() if len(family) > 1]
-    for row in rows if compared else ():
-        row |= dict.fromkeys(keys)
-    for family in compared:
-        scores = metrics.score_siblings([codes[index] for index in family], kl[family], names=names, seed=0)
-        for place, index in enumerate(family):
-            rows[index] |= {key: float(values[place]) for key, values in scores.items()}
-    return bool(compared)
-
-
 def _hyper_names(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str, ...]:
     """Return the columns that are hypers: what is neither a lane's name or fate nor a score; seed and lr last."""
     others = {"lane", "objective", "architecture", "step", "status", *score_names}
     names = list(dict.fromkeys(n for row in rows for n in row if n not in others))
     return (*(n for n in names if n not in ("lr", "seed")), "lr", "seed")
-
-
-def ranking(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str, list[dict[str, Any]]]:
-    """Return the score that ranks lanes (MIG where it is scored, else the ELBO) and the healthy lanes, best first."""
-    score = "mig" if "mig" in score_names else "elbo"
-    healthy = [row for row in rows if row["status"] == "ok" and np.isfinite(row[score])]
-    return score, sorted(healthy, key=lambda row: -row[score])
-
-
-def showcases(
-    sweep: Sweep, rows: list[dict[str, Any]], kl: np.ndarray, score_names: Sequence[str], data: Dataset
-) -> list[Showcase]:
-    """Make reconstructions and traversals of the best, the median and the worst healthy lane."""
-    _, ranked = ranking(rows, score_names)
-    if not ranked:
-        return []
-    places = dict(zip(("worst", "median", "best"), (len(ranked) - 1, len(ranked) // 2, 0), strict=True))
-    chosen = {place: title for title, place in places.items()}  # fewer than three lanes: the better title stays
-    # Golden-ratio steps: evenly through the set, and in step with no factor of a grid.
-    indices = (np.arange(1, SHOWN_IMAGES + 1) * 0.6180339887 % 1.0 * len(data)).astype(int)
-    images = np.asarray(data.batch(jnp.asarray(indices)))
-    shown = []
-    for place, title in sorted(chosen.items()):
-        lane = ranked[place]["lane"]
-        model = sweep.model(lane)
-        means, _ = model.encode(images)
-        has_factors = data.annotation == "factors"
-        shown.append(
-            Showcase(
-                title=title,
-                lane=lane,
-                originals=images,
-                reconstructions=np.asarray(model.decode(means)),
-                traversals=np.asarray(model.traverse(means[len(images) // 2], TRAVERSAL_VALUES)),
-                traversal_values=TRAVERSAL_VALUES,
-                kl=kl[[row["lane"] for row in rows].index(lane)],
-                information=information(model, data) if has_factors else None,
-            )
-        )
-    return shown
-
-
-def information(model: Model, data: Dataset) -> np.ndarray:
-    """Return f32[D, K] in 0 … 1, I(latent; factor) / H(factor) with 20 bins of the means, on points that MIG draws.
-
-    Column k's two largest entries are those whose gap MIG averages. A factor that does not vary has a column of NaN.
-    """
-    factors = Factors(data.factors, data.factor_sizes)
-    rows = np.asarray(draw_rows(jax.random.bits(jax.random.key(0), (MAP_POINTS,)), factors))
-    blocks = np.resize(rows, -(-len(rows) // MAP_BATCH) * MAP_BATCH).reshape(-1, MAP_BATCH)
-    means = np.concatenate([model.encode(data.batch(jnp.asarray(block)))[0] for block in blocks])[: len(rows)]
-    return np.asarray(normalised_information(jnp.asarray(means), factors.values[rows], data.factor_sizes))

@@ -1,0 +1,80 @@
+"""Codes and losses of a whole data set, of every lane in one compiled call. Knows no metric."""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae import models
+from jaxvae.data.grid import Dataset
+from jaxvae.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
+from jaxvae.train.keys import Stream, key_for
+from jaxvae.types import Hypers, Program
+
+BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache
+
+
+@functools.cache
+def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
+    """Return the jitted (data, hypers, params [R, …]) -> (means [R, N, D], logvar, nll [R, N/B], kl [R, N/B, D])."""
+    module, likelihood = models.build(program), models.likelihood(program)
+
+    def encode_lane(data: Dataset, lane):
+        hypers, params = lane
+
+        def one_batch(number):
+            indices = number * BATCH + jnp.arange(BATCH)
+            real = indices < len(data)  # the last batch may run over the end; what does is not counted
+            images = data.batch(jnp.minimum(indices, len(data) - 1))
+            out = module.apply({"params": params}, images, key_for(0, Stream.EVALUATE, number))
+            nll = likelihood.nll(out.logits, images, hypers)
+            codes = (out.q.mean, out.q.logvar if with_logvar else None)
+            return codes, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0)
+
+        codes, nll, kl = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
+        means, logvar = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[: len(data)], codes)
+        return means, logvar, nll, kl
+
+    return jax.jit(over_lanes(encode_lane, mesh, mode))
+
+
+def encode(
+    program: Program, hypers: dict[str, np.ndarray], params: dict[str, Any], data: Dataset, *, with_logvar: bool = False
+) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
+    """Encode and reconstruct a whole data set with every lane, in one compiled call.
+
+    Args:
+        program: the lanes' program.
+        hypers: name -> [R]; only those of the likelihood are read.
+        params: VAE parameters, leaves [R, …].
+        data: N images.
+        with_logvar: whether to keep log-variances, which take as much memory as the means.
+
+    Returns:
+        Posterior means f32[R', N, D], left on the devices, where lanes past R only pad; log-variances likewise, or
+        None; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images of the KL to
+        the prior per latent [R, D], nats.
+    """
+    lanes = len(jax.tree.leaves(params)[0])
+    mesh = make_mesh(lanes, sharing=True)
+    numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
+    hypers, params = put_lanes(pad_lanes((numbers, params), padded_size(lanes, mesh)), mesh)
+    means, logvar, nll, kl = encode_in_place(
+        program, hypers, params, put_everywhere(data, mesh), with_logvar=with_logvar
+    )
+    return means, logvar, nll[:lanes], kl[:lanes]
+
+
+def encode_in_place(
+    program: Program, hypers: Hypers, params: dict[str, Any], data: Dataset, *, with_logvar: bool = False
+) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
+    """Do as `encode` for hypers and parameters [R', …] that lie on the devices, lanes split, and data that does."""
+    mesh = jax.tree.leaves(params)[0].sharding.mesh
+    numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
+    # Side by side fills an accelerator; one after another stays in a CPU's cache.
+    mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
+    means, logvar, nll, kl = _compiled_encode(program, mesh, mode, with_logvar)(data, (numbers, params))
+    nll, kl = fetch((nll, kl), lambda sums: sums.sum(1, dtype=np.float64) / len(data))
+    return means, logvar, nll, kl

@@ -1,0 +1,50 @@
+"""Scores that compare lanes which differ in their seed alone, across waves. Knows no model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvae import metrics
+from jaxvae.lanes import fetch
+
+
+def kept_points(means: jax.Array) -> list[np.ndarray]:
+    """Return, lane by lane, the codes [P, D] of the images that siblings are compared on; all lanes see the same."""
+    points = metrics.sibling_points(means.shape[1], seed=0)
+    take = jax.jit(lambda means, points: means[:, points], out_shardings=means.sharding)
+    return list(fetch(take(means, points)))
+
+
+def compare_siblings(
+    rows: list[dict[str, Any]],
+    settings: Sequence[Any],
+    codes: Sequence[np.ndarray],
+    kl: np.ndarray,
+    names: Sequence[str],
+) -> bool:
+    """Give each row the scores that compare it with its siblings: None for one that cannot be compared.
+
+    Where none can be, no row gets any, and the answer is False.
+
+    Args:
+        rows: one for each of L lanes, with its status.
+        settings: of each lane, equal for siblings.
+        codes: L of [P, D], of the same images.
+        kl: [L, D] nats, mean over the evaluation set.
+        names: metrics of siblings.
+    """
+    keys = [key for name in names for key in metrics.METRICS[name].keys]
+    families: dict[Any, list[int]] = {}
+    for index, (row, setting) in enumerate(zip(rows, settings, strict=True)):
+        if row["status"] == "ok" and np.isfinite(codes[index]).all() and np.isfinite(kl[index]).all():
+            families.setdefault(setting, []).append(index)
+    compared = [family for family in families.values() if len(family) > 1]
+    for row in rows if compared else ():
+        row |= dict.fromkeys(keys)
+    for family in compared:
+        scores = metrics.score_siblings([codes[index] for index in family], kl[family], names=names, seed=0)
+        for place, index in enumerate(family):
+            rows[index] |= {key: float(values[place]) for key, values in scores.items()}
+    return bool(compared)
