@@ -11,7 +11,7 @@ import pytest
 
 from jaxvae import models, objectives
 from jaxvae.data.grid import from_arrays
-from jaxvae.models.vae import standard_normal_kl
+from jaxvae.models.vae import reparameterise, standard_normal_kl
 from jaxvae.objectives import estimators
 from jaxvae.objectives.base import Context, Objective
 from jaxvae.objectives.hfvae import assign_groups
@@ -35,6 +35,7 @@ def numbers(batch=BATCH, latents=LATENTS, seed=0):
     return rng.normal(0, 1, (batch, latents)), rng.normal(-1, 0.7, (batch, latents)), rng.normal(size=(batch, latents))
 
 
+@jax.jit
 def output(mean, logvar, noise):
     mean, logvar, noise = (jnp.asarray(a) for a in (mean, logvar, noise))
     q = Posterior(mean, logvar, mean + jnp.exp(0.5 * logvar) * noise, standard_normal_kl(mean, logvar))
@@ -61,9 +62,16 @@ def context(batch=BATCH, latents=LATENTS, images=IMAGES, sizes=(), dtype="float3
 
 def penalty(name, out, ctx, **changed):
     """Return the loss but for the likelihood, and the logs, of a whole objective without networks of its own."""
-    objective = objectives.objective(name)
-    hypers = {n: jnp.float32(v) for n, v in (objective.hypers() | changed).items()}
-    return objective.penalty(out, {}, {}, hypers, ctx)
+    hypers = {n: jnp.float32(v) for n, v in (objectives.objective(name).hypers() | changed).items()}
+    return _penalty(name, out, hypers, len(out.q.z), ctx.num_images)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3, 4))
+def _penalty(name, out, hypers, batch, images):
+    return objectives.objective(name).penalty(out, {}, {}, hypers, context(batch, images=images))
+
+
+decompose = jax.jit(estimators.decompose)
 
 
 def log_density(z, mean, logvar):
@@ -118,14 +126,12 @@ def test_a_decomposition_is_its_restatement_and_sums_to_the_monte_carlo_kl(weigh
     own, prior = log_density(z, mean, logvar).sum(-1), log_density(z, 0.0, 0.0).sum(-1)
     expected = [(a - b).mean() for a, b in ((own, joint), (joint, by_group), (by_group, by_latent), (by_latent, prior))]
 
-    with jax.experimental.enable_x64():
+    with jax.enable_x64(True):
         q = output(mean, logvar, noise).q
         parts = estimators.decompose(q, jnp.asarray(log_weights), None if groups is None else jnp.asarray(groups))
         np.testing.assert_allclose(parts, expected, rtol=1e-12, atol=1e-12)
         assert float(sum(parts)) == pytest.approx((own - prior).mean(), rel=1e-12)
-    single = estimators.decompose(
-        output(*(a.astype(np.float32) for a in (mean, logvar, noise))).q, weights(BATCH, IMAGES)
-    )
+    single = decompose(output(*(a.astype(np.float32) for a in (mean, logvar, noise))).q, weights(BATCH, IMAGES))
     assert float(sum(single)) == pytest.approx((own - prior).mean(), rel=1e-5)
 
 
@@ -134,11 +140,11 @@ def test_total_correlation_does_not_depend_on_the_order_of_latents_or_images():
     rng = np.random.default_rng(1)
     latents, images = rng.permutation(LATENTS), rng.permutation(BATCH)
     for weights in WEIGHTS:
-        given = estimators.decompose(output(mean, logvar, noise).q, weights(BATCH, IMAGES)).between
-        moved = estimators.decompose(output(*(a[:, latents] for a in (mean, logvar, noise))).q, weights(BATCH, IMAGES))
+        given = decompose(output(mean, logvar, noise).q, weights(BATCH, IMAGES)).between
+        moved = decompose(output(*(a[:, latents] for a in (mean, logvar, noise))).q, weights(BATCH, IMAGES))
         assert float(moved.between) == pytest.approx(float(given), abs=1e-5)
         if weights is not estimators.stratified_log_weights:  # which of the others is the odd one is by chance
-            moved = estimators.decompose(output(*(a[images] for a in (mean, logvar, noise))).q, weights(BATCH, IMAGES))
+            moved = decompose(output(*(a[images] for a in (mean, logvar, noise))).q, weights(BATCH, IMAGES))
             assert float(moved.between) == pytest.approx(float(given), abs=1e-5)
 
 
@@ -152,15 +158,15 @@ def test_total_correlation_is_that_of_a_correlated_gaussian():
     mean = rng.multivariate_normal(np.zeros(3), covariance - noise_variance * np.eye(3), size)
     q = output(mean, np.full_like(mean, math.log(noise_variance)), rng.normal(size=mean.shape)).q
 
-    whole = estimators.decompose(q, estimators.own_and_others_log_weights(size, size), jnp.array([0, 0, 1]))
+    whole = decompose(q, estimators.own_and_others_log_weights(size, size), jnp.array([0, 0, 1]))
     assert float(whole.within) == pytest.approx(pairs, abs=0.04)
     assert float(whole.between) == pytest.approx(truth - pairs, abs=0.04)
     # A batch out of many images, which the stratified weights are made for; its noise adds to the estimate's.
-    batch = estimators.decompose(q, estimators.stratified_log_weights(size, 100 * size))
+    batch = decompose(q, estimators.stratified_log_weights(size, 100 * size))
     assert float(batch.between) == pytest.approx(truth, abs=0.08)
     # Minibatch weights have the offset that their docstring states: with posteriors that overlap, (D-1) log N.
     offset = 2 * math.log(size)
-    uniform = estimators.decompose(q, estimators.uniform_log_weights(size, size))
+    uniform = decompose(q, estimators.uniform_log_weights(size, size))
     assert float(uniform.between) - offset == pytest.approx(float(whole.between + whole.within), abs=1e-3)
 
 
@@ -211,8 +217,8 @@ def test_hfvae_with_groups_of_one_is_beta_tcvae():
     mean, logvar, noise = numbers()
     q = output(mean, logvar, noise).q
     weights = estimators.stratified_log_weights(BATCH, IMAGES)
-    ungrouped = estimators.decompose(q, weights)
-    grouped = estimators.decompose(q, weights, assign_groups(LATENTS, 0.0, 1.0))
+    ungrouped = decompose(q, weights)
+    grouped = decompose(q, weights, assign_groups(LATENTS, 0.0, 1.0))
     np.testing.assert_allclose(grouped, ungrouped, atol=1e-5)
     assert float(grouped.within) == pytest.approx(0, abs=1e-5)
     # Of the terms too, up to which of the others is odd: with two images there is only one other.
@@ -276,11 +282,10 @@ def test_mmd_is_its_restatement():
         for scale in (0.1, 0.2, 0.5, 1.0, 2.0, 5.0):
             for i in range(BATCH):
                 for j in range(BATCH):
-                    zz, pp, zp = (
-                        2 * scale / (2 * scale + (a[i, d] - b[j, d]) ** 2) for a, b in ((z, z), (p, p), (z, p))
-                    )
+                    squared = ((a[i, d] - b[j, d]) ** 2 for a, b in ((z, z), (p, p), (z, p)))
+                    zz, pp, zp = (2 * scale / (2 * scale + s) for s in squared)
                     expected += (zz + pp) / (BATCH * (BATCH - 1)) * (i != j) - 2 * zp / BATCH**2
-    with jax.experimental.enable_x64():
+    with jax.enable_x64(True):
         assert float(estimators.per_latent_mmd(jnp.asarray(z), jnp.asarray(p))) == pytest.approx(expected, rel=1e-12)
     assert float(estimators.per_latent_mmd(jnp.asarray(z), jnp.asarray(p))) == pytest.approx(expected, rel=1e-4)
 
@@ -368,7 +373,7 @@ UNUSUAL = {"alpha": 0.5, "beta": 3.0, "gamma": 2.0, "delta": 1.5, "group_size": 
 @pytest.mark.parametrize("name", REGULARISERS)
 def test_gradients_are_finite_differences_in_float64(name):
     term, (mean, logvar, noise) = objectives.TERMS[name], numbers(batch=6, latents=4)
-    with jax.experimental.enable_x64():
+    with jax.enable_x64(True):
         ctx = context(6, 4, sizes=(3,), dtype="float64")
         as_64 = functools.partial(jax.tree.map, lambda leaf: jnp.asarray(leaf, jnp.float64))
         extra, critic = (as_64(init(jax.random.key(1), ctx.program)) for init in (term.init_extra, term.init_critic))
@@ -400,7 +405,7 @@ def test_wild_posteriors_give_finite_losses_and_gradients(name):
     def value(mean, logvar):
         return term.penalty(output(mean, logvar, noise), {}, {}, term.hypers, context())[0]
 
-    value, grads = jax.value_and_grad(value, (0, 1))(mean, logvar)
+    value, grads = jax.jit(jax.value_and_grad(value, (0, 1)))(mean, logvar)
     assert jnp.isfinite(value) and all(jnp.isfinite(g).all() for g in grads)
 
 
@@ -415,25 +420,29 @@ def data():
     return from_arrays("templates", np.tile(templates, (20, 1, 1, 1)), labels, ("label",), annotation="labels")
 
 
-def one_step(name, data, dtype):
-    labels = data.factor_sizes if objectives.objective(name).needs_labels else ()
-    program = Program("mlp", name, SHAPE, latent_dim=3, batch_size=16, dtype=dtype, label_sizes=labels)
-    hypers = {n: jnp.float32(v) for n, v in step.hyper_defaults(program).items()} | {"seed": jnp.uint32(0)}
-    return program, hypers, step.init_state(program, hypers)
-
-
 @pytest.mark.parametrize("name", PRESETS)
-def test_bfloat16_arithmetic_stays_near_float32(name, data):
-    losses = {}
-    options = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    for dtype in ("float32", "bfloat16"):
-        program, hypers, state = one_step(name, data, dtype)
-        loss = jax.jit(step.loss, static_argnums=1, compiler_options=options)
-        value, (logs, _) = loss(state.params, program, data, hypers, state)
-        assert all(v.dtype == jnp.float32 and jnp.isfinite(v) for v in logs.values())
-        losses[dtype] = float(value)
-    assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.02)
-    assert losses["bfloat16"] != losses["float32"]
+def test_bfloat16_arithmetic_stays_near_float32(name, in_bfloat16):
+    for low in jax.tree.leaves(in_bfloat16[1][name]):
+        assert low.dtype == jnp.float32 and jnp.isfinite(low)
+    loss, low = (float(of[name][0]) for of in in_bfloat16)
+    assert low == pytest.approx(loss, rel=0.02) and low != loss
+
+
+@pytest.fixture(scope="module")
+def in_bfloat16(data):
+    """{preset: (penalty, logs)} in float32 and in bfloat16: codes of an mlp, then every preset's penalty of them."""
+    program = Program("mlp", "vae", SHAPE, latent_dim=3, batch_size=16, label_sizes=data.factor_sizes)
+    params = jax.jit(models.build(program).init)(jax.random.key(0), jnp.zeros((1, *SHAPE)), jax.random.key(1))
+    presets = {name: objectives.objective(name) for name in PRESETS}
+    extra = {name: preset.init_extra(jax.random.key(2), program) for name, preset in presets.items()}
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def every(program):
+        out = models.build(program).apply(params, data.batch(jnp.arange(16)), jax.random.key(3))
+        ctx = Context(program, jnp.int32(9), len(data), jax.random.key(4), data.factors[:16], lambda: out.q.z)
+        return {name: preset.penalty(out, extra[name], {}, preset.hypers(), ctx) for name, preset in presets.items()}
+
+    return every(program), every(dataclasses.replace(program, dtype="bfloat16"))
 
 
 def test_two_terms_that_log_the_same_name_are_told_apart():
@@ -445,14 +454,11 @@ def test_two_terms_that_log_the_same_name_are_told_apart():
 
 
 def test_noise_is_scaled():
-    vae = models.build(Program("mlp", "vae", SHAPE, latent_dim=3))
-    images = jnp.asarray(np.random.default_rng(0).random((5, *SHAPE)), jnp.float32)
-    params = vae.init(jax.random.key(0), images, jax.random.key(1))
-    none, usual, double = (vae.apply(params, images, jax.random.key(2), scale).q for scale in (0.0, 1.0, 2.0))
-    np.testing.assert_array_equal(none.z, none.mean)
-    np.testing.assert_allclose(double.z - double.mean, 2 * (usual.z - usual.mean), rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(double.kl, usual.kl)
-    np.testing.assert_array_equal(vae.apply(params, images, jax.random.key(2)).q.z, usual.z)
+    mean, logvar, _ = numbers()
+    none, usual, double = (reparameterise(jax.random.key(2), mean, logvar, scale) for scale in (0.0, 1.0, 2.0))
+    np.testing.assert_allclose(none, mean, rtol=1e-6)
+    np.testing.assert_allclose(double - mean, 2 * (usual - mean), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(reparameterise(jax.random.key(2), mean, logvar), usual)
 
 
 # At the door.

@@ -37,9 +37,8 @@ def covariance_of_codes(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Co
 
     Cov[z] = E[diag var(z|x)] + Cov[E(z|x)], the second biased (divided by B); log-variances clipped to LOGVAR_RANGE.
     """
-    return away_from_identity(
-        jnp.diag(jnp.exp(jnp.clip(out.q.logvar, *LOGVAR_RANGE)).mean(0)) + covariance(out.q.mean), hypers
-    )
+    within = jnp.exp(jnp.clip(out.q.logvar, *LOGVAR_RANGE)).mean(0)
+    return away_from_identity(jnp.diag(within) + covariance(out.q.mean), hypers)
 
 
 DIP_I = Term(

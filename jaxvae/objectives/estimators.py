@@ -17,11 +17,18 @@ LOGVAR_RANGE = (-20.0, 20.0)
 """Log-variances are clipped to this inside densities: exp(-logvar) overflows float32 beyond 88, and its product with a
 squared distance well before. At the lower end the standard deviation is 5e-5; trained encoders stay above 1e-3."""
 
+LEAST_LOG_DENSITY = -1e30
+"""Log-densities are no less than this, so that a sample that runs off to 1e15 leaves no infinity behind."""
+
 
 def log_normal(z: jax.Array, mean: jax.Array | float, logvar: jax.Array | float) -> jax.Array:
-    """log N(z; mean, exp(logvar)) elementwise, nats; the log-variance is clipped to LOGVAR_RANGE."""
+    """log N(z; mean, exp(logvar)) elementwise, nats; log-variances clipped to LOGVAR_RANGE, LEAST_LOG_DENSITY at least.
+
+    Clipped, a log-variance has no gradient from here; the KL beside it still draws it back.
+    """
     logvar = jnp.clip(logvar, *LOGVAR_RANGE)
-    return -0.5 * (math.log(2.0 * math.pi) + logvar + (z - mean) ** 2 * jnp.exp(-logvar))
+    log_density = -0.5 * (math.log(2.0 * math.pi) + logvar + (z - mean) ** 2 * jnp.exp(-logvar))
+    return jnp.maximum(log_density, LEAST_LOG_DENSITY)
 
 
 def pairwise_log_density(q: Posterior) -> jax.Array:

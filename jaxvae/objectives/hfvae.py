@@ -26,10 +26,11 @@ def assign_groups(latent_dim: int, first_group: jax.Array | float, group_size: j
 def two_levels(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
     """(alpha-1) MI + (beta-1) TC between groups + (gamma-1) TC inside groups + (delta-1) DWKL.
 
-    Beside a KL of weight 1 these are the weights alpha, beta, gamma of Esmaeili et al. 2019, and delta, which they leave
-    at 1; as in tc_mss the closed-form KL stands in for the Monte-Carlo one. All weights 1: the ELBO. Groups of one
-    latent: beta-TCVAE with alpha, beta and delta for its gamma. The prior is N(0, I): it has no correlation of its own, so the
-    prior's part of both total correlations is zero. DWKL is taken to N(0, 1), whatever prior the prior term has.
+    Beside a KL of weight 1 these are the weights alpha, beta, gamma of Esmaeili et al. 2019, and delta, which they
+    leave at 1; as in tc_mss the closed-form KL stands in for the Monte-Carlo one. All weights 1: the ELBO. Groups of
+    one latent: beta-TCVAE with alpha, beta and delta for its gamma. The prior is N(0, I): it has no correlation of its
+    own, so the prior's part of both total correlations is zero. DWKL is taken to N(0, 1), whatever prior the prior
+    term has.
 
     Which latents form groups is a number too, so one program sweeps it (see assign_groups).
 

@@ -48,9 +48,9 @@ def init_extra(key: jax.Array, program: Program):
 
 
 def sigmoid_decay(step: jax.Array, hypers: Hypers) -> jax.Array:
-    """initial + (final - initial) * sigmoid(sharpness * (t - steps)): half-way after label_steps updates."""
-    gone = jax.nn.sigmoid(hypers["label_sharpness"] * (step - hypers["label_steps"]))
-    return hypers["label_initial"] + (hypers["label_final"] - hypers["label_initial"]) * gone
+    """final + (initial - final) * sigmoid(-sharpness * (t - steps)): half-way after label_steps updates."""
+    left = jax.nn.sigmoid(-hypers["label_sharpness"] * (step - hypers["label_steps"]))
+    return hypers["label_final"] + (hypers["label_initial"] - hypers["label_final"]) * left
 
 
 def cosine_decay(step: jax.Array, hypers: Hypers) -> jax.Array:
