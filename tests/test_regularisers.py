@@ -62,7 +62,8 @@ def context(batch=BATCH, latents=LATENTS, images=IMAGES, sizes=(), dtype="float3
     rng = np.random.default_rng(9)
     labels = jnp.asarray(np.stack([rng.integers(0, s, batch) for s in sizes], -1) if sizes else np.zeros((batch, 0)))
     other = jnp.asarray(rng.normal(size=(batch, latents)))
-    return Context(program, jnp.int32(now), images, jax.random.key(3), labels.astype(jnp.int32), lambda: other)
+    prior = lambda: jnp.roll(other, 1, 0)  # noqa: E731
+    return Context(program, jnp.int32(now), images, jax.random.key(3), labels.astype(jnp.int32), lambda: other, prior)
 
 
 def penalty(name, out, ctx, **changed):

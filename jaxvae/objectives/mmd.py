@@ -19,7 +19,7 @@ def aggregate_against_prior(out: ModelOutput, extra, critic, hypers: Hypers, ctx
 
     Differs from: their loss, which is summed over the batch where ours is the mean; the weight means the same.
     """
-    mmd = per_latent_mmd(out.q.z, ctx.sample_prior(ctx.key, out.q.z.shape))
+    mmd = per_latent_mmd(out.q.z, ctx.prior_codes())
     return hypers["mmd_weight"] * mmd, {"mmd": mmd}
 
 
