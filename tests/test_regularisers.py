@@ -509,12 +509,12 @@ def test_label_sizes_reach_the_programs_that_read_them():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["beta_tcvae", "vae+tc_mss", "hfvae"])
 def test_small_batches_train_for_long(name, data):
-    """Batch 16 at the preset's weight and at a large one, at two learning rates, 2,000 steps."""
+    """Batch 16, 2,000 steps, at usual numbers and at a learning rate and a weight where training is rough."""
     program = Program("mlp", name, SHAPE, latent_dim=10, batch_size=16)
     size = 4
     hypers = {n: jnp.full(size, v, jnp.float32) for n, v in step.hyper_defaults(program).items()}
-    hypers |= {"seed": jnp.arange(size, dtype=jnp.uint32), "lr": jnp.float32([1e-4, 1e-2, 1e-4, 1e-2])}
-    hypers |= {"beta": jnp.float32([6.0, 6.0, 100.0, 100.0])}
+    hypers |= {"seed": jnp.arange(size, dtype=jnp.uint32), "lr": jnp.float32([1e-4, 1e-3, 1e-2, 1e-2])}
+    hypers |= {"beta": jnp.float32([6.0, 6.0, 6.0, 100.0])}
 
     @jax.jit
     @jax.vmap
