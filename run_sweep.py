@@ -226,7 +226,7 @@ def main(_) -> None:
             stack.enter_context(hosts.as_one())
             sweep = spec_from_flags()
             train = data.load(sweep.dataset, "train", sweep.data_dir)
-            groups = spec.expand(sweep, train.shape, len(train))
+            groups = spec.expand(sweep, train.shape, len(train), train.factor_sizes)
             evaluate.choose_metrics(sweep.metrics, train)
             keep_compiled(FLAGS.compilation_cache)
             path = pathlib.Path(FLAGS.workdir or f"runs/{'_'.join(sweep.objectives)}_{sweep.dataset}")

@@ -188,7 +188,7 @@ def torch_peers(lines: Lines, about: dict, program: Program, train: data.Dataset
         print(f"no PyTorch peer of {program.objective} {program.architecture}", flush=True)
         return
     cuda = jax.default_backend() == "gpu"
-    hypers = spec.expand(chosen(program), train.shape, len(train))[0].rows()[0]
+    hypers = spec.expand(chosen(program), train.shape, len(train), train.factor_sizes)[0].rows()[0]
     pixels = peer_torch.torch.tensor(jax.device_get(train.pixels), device="cuda" if cuda else "cpu")
     layouts = (False, True) if program.architecture in ("conv", "burgess") else (False,)
     cores = len(os.sched_getaffinity(0))
@@ -232,7 +232,7 @@ def programs(train: data.Dataset) -> list[Program]:
             batch_size=FLAGS.batch_size,
             latent_dim=FLAGS.latent_dim,
         )
-        made += [group.program for group in spec.expand(what, train.shape, len(train))]
+        made += [group.program for group in spec.expand(what, train.shape, len(train), train.factor_sizes)]
     return made
 
 

@@ -15,7 +15,7 @@ class Lanes:
 
     def __init__(self, program: Program, train: Dataset, num_lanes: int, mode: str, seconds: float = 1.0):
         seeds = spec.Axis("seed", tuple(float(lane) for lane in range(num_lanes)))
-        group = spec.expand(chosen(program, (seeds,)), train.shape, len(train))[0]
+        group = spec.expand(chosen(program, (seeds,)), train.shape, len(train), train.factor_sizes)[0]
         self.program, self.data, self.asked, self.lanes, self.seconds = (
             group.program,
             train,

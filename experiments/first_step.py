@@ -49,7 +49,7 @@ def main() -> None:
         batch_size=given["batch_size"],
         sweep=(spec.Axis("seed", tuple(float(lane) for lane in range(given["lanes"]))),),
     )
-    group = spec.expand(chosen, train.shape, len(train))[0]
+    group = spec.expand(chosen, train.shape, len(train), train.factor_sizes)[0]
     mesh = lanes.make_mesh(group.num_lanes)
     hypers = lanes.put_lanes(lanes.pad_lanes(group.hypers, lanes.padded_size(group.num_lanes, mesh)), mesh)
     train = lanes.put_everywhere(train, mesh)

@@ -54,7 +54,7 @@ def trace(program: Program, num_lanes: int, mode: str, platform: str):
         **{name: getattr(program, name) for name in same},
     )
     data = shapes_only(program.image_shape)
-    hypers = spec.expand(chosen, program.image_shape, len(data))[0].hypers
+    hypers = spec.expand(chosen, program.image_shape, len(data), program.label_sizes)[0].hypers
     mesh = lanes.make_mesh(1)
     state = jax.eval_shape(sweep.compiled_init(program, mesh), hypers)
     # Layers ask where they run and cut their work accordingly: tell them. What was traced for this machine is cached by

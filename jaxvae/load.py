@@ -134,7 +134,8 @@ class Sweep:
             state, _ = checkpoints.restore(step, only=("params/vae/model", "status"))
         finally:
             checkpoints.close()
-        program = Program(**wave["program"] | {"image_shape": tuple(wave["program"]["image_shape"])})
+        tuples = {name: tuple(v) for name, v in wave["program"].items() if isinstance(v, list)}  # JSON has none
+        program = Program(**wave["program"] | tuples)
         lanes = [
             about | {"step": step, "status": "ok" if status < 0 else f"diverged at step {status}"}
             for about, status in zip(wave["lanes"], state["status"].tolist(), strict=True)

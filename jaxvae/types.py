@@ -57,6 +57,7 @@ class Program:
     dtype: str = "float32"  # of the networks' arithmetic; parameters and losses stay float32
     critic_width: int = 1000
     critic_depth: int = 6
+    label_sizes: tuple[int, ...] = ()  # number of values of each label of the data; () unless the objective reads them
 
 
 @flax.struct.dataclass

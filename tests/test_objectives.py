@@ -16,12 +16,16 @@ SHAPE = (8, 8, 1)
 
 @pytest.fixture(scope="module")
 def data():
-    images = (np.random.default_rng(0).random((60, *SHAPE)) < 0.3).astype(np.uint8) * 255
-    return from_arrays("random", images, annotation="none")
+    rng = np.random.default_rng(0)
+    images = (rng.random((60, *SHAPE)) < 0.3).astype(np.uint8) * 255
+    labels = rng.integers(0, 4, (60, 1))
+    return from_arrays("random", images, labels, ("label",), annotation="labels", factor_sizes=(4,))
 
 
-def program(objective):
-    return Program("mlp", objective, SHAPE, latent_dim=3, batch_size=16, critic_width=8, critic_depth=2)
+def program(objective, dtype="float32"):
+    sizes = {"latent_dim": 3, "batch_size": 16, "critic_width": 8, "critic_depth": 2}
+    labels = (4,) if objectives.objective(objective).needs_labels else ()
+    return Program("mlp", objective, SHAPE, **sizes, label_sizes=labels, dtype=dtype)
 
 
 def numbers(objective, **changed):
@@ -29,11 +33,18 @@ def numbers(objective, **changed):
     return {n: jnp.asarray(v, jnp.uint32 if n == "seed" else jnp.float32) for n, v in defaults.items()}
 
 
+# Every program is compiled once and run a few times: what optimising costs is more than it saves.
+_value_and_grad = jax.jit(
+    jax.value_and_grad(step.loss, has_aux=True),
+    static_argnums=1,
+    compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
+)
+
+
 def value_and_grad(objective, data, **changed):
     hypers = numbers(objective, **changed)
     state = step.init_state(program(objective), hypers)
-    function = jax.jit(jax.value_and_grad(step.loss, has_aux=True), static_argnums=1)
-    (value, (logs, _)), grads = function(state.params, program(objective), data, hypers, state)
+    (value, (logs, _)), grads = _value_and_grad(state.params, program(objective), data, hypers, state)
     return value, logs, grads
 
 
@@ -42,15 +53,21 @@ EVERY = [*objectives.OBJECTIVES, *(n for n, t in objectives.TERMS.items() if t.i
 
 @pytest.mark.parametrize("name", EVERY)
 def test_contract(name, data):
+    state = step.init_state(program(name), numbers(name))
     value, logs, grads = value_and_grad(name, data)
     assert {"loss", "nll", "kl"} <= set(logs)
-    assert all(v.shape == () and jnp.isfinite(v) for v in logs.values())
+    assert all(v.shape == () and v.dtype == jnp.float32 and jnp.isfinite(v) for v in logs.values())
     assert set(grads) == {"vae", "critic"}
     assert all(jnp.isfinite(g).all() for g in jax.tree.leaves(grads))
-    state = step.init_state(program(name), numbers(name))
     assert set(state.params) == set(state.opt) == {"vae", "critic"}
     has_critic = any(term.name == "tc_critic" for term in objectives.objective(name).terms)
     assert bool(state.params["critic"]) == has_critic
+
+    # Whatever the networks compute in, losses and parameters are float32.
+    low = jax.eval_shape(
+        lambda data, state: step.loss(state.params, program(name, "bfloat16"), data, numbers(name), state), data, state
+    )
+    assert {leaf.dtype for leaf in jax.tree.leaves(low)} == {jnp.dtype("float32")}
 
     if name == "factor_vae":  # the one with everything; eager is slow
         eager = step.loss(state.params, program(name), data, numbers(name), state)[0]
@@ -70,6 +87,10 @@ def test_the_vae_is_the_elbo_and_beta_weighs_the_kl(data):
         _, logs, _ = value_and_grad("beta_vae", data, beta=beta)
         assert float(logs["loss"]) == pytest.approx(float(elbo["nll"] + beta * elbo["kl"]), rel=1e-6)
     assert "beta" not in step.hyper_defaults(program("vae"))
+
+    # Without noise another code is decoded; q, and with it the KL, stays.
+    _, quiet, _ = value_and_grad("vae", data, noise_scale=0.0)
+    assert float(quiet["kl"]) == float(elbo["kl"]) and float(quiet["nll"]) != float(elbo["nll"])
 
 
 def test_capacity_at_zero_is_beta_vae_and_rises_with_the_step(data):
@@ -129,6 +150,15 @@ def test_compositions():
     assert objectives.objective("kl+tc_critic").hypers() == objectives.objective("factor_vae").hypers()
     assert objectives.objective("beta_vae+tc_critic").hypers()["beta"] == 4.0
     assert "beta" not in objectives.objective("vae+tc_critic").hypers()
+    # A number that is settled needs no other name to be told from one that is not.
+    beta_tcvae = {"alpha": 1.0, "beta": 6.0, "gamma": 1.0}
+    assert objectives.objective("beta_tcvae").hypers() == objectives.objective("vae+tc_mws").hypers() == beta_tcvae
+    assert objectives.objective("beta_tcvae+dip_i").hypers().keys() == {*beta_tcvae, "lambda_od", "lambda_d_factor"}
+    assert {"kl.beta", "tc_mss.beta"} <= objectives.objective("beta_vae+tc_mss").hypers().keys()
+    assert objectives.objective("beta_vae+tc_mss").hypers()["kl.beta"] == 4.0
+    assert objectives.objective("kl+hfvae").hypers()["kl.beta"] == 1.0
+    with pytest.raises(ValueError, match="no term of"):
+        objectives.Objective((objectives.TERMS["kl"],), fixed={"gamma": 1.0})
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,15 @@ import jax.numpy as jnp
 from jaxvae.types import Hypers, ModelOutput, Posterior
 
 
-def reparameterise(key: jax.Array, mean: jax.Array, logvar: jax.Array) -> jax.Array:
-    """Sample z [B, D] = mean + exp(logvar/2) * eps, eps ~ N(0, I) (Kingma & Welling 2014, section 2.4)."""
-    return mean + jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
+def reparameterise(
+    key: jax.Array, mean: jax.Array, logvar: jax.Array, noise_scale: jax.Array | float = 1.0
+) -> jax.Array:
+    """Sample z [B, D] = mean + noise_scale * exp(logvar/2) * eps, eps ~ N(0, I) (Kingma & Welling 2014, section 2.4).
+
+    noise_scale = 1 samples q(z|x); 0 is an autoencoder whose KL is still weighed. q itself, and with it the KL and
+    every density of q, does not know the scale.
+    """
+    return mean + noise_scale * jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
 
 
 def standard_normal_kl(mean: jax.Array, logvar: jax.Array) -> jax.Array:
@@ -40,10 +46,10 @@ class VAE(nn.Module):
         """Return the logits f32[B, H, W, C] of p(x|z) for z [B, D]."""
         return self.decoder(z).astype(jnp.float32)
 
-    def __call__(self, images: jax.Array, key: jax.Array) -> ModelOutput:
-        """Encode images f32[B, H, W, C] in [0, 1], sample once per image, decode."""
+    def __call__(self, images: jax.Array, key: jax.Array, noise_scale: jax.Array | float = 1.0) -> ModelOutput:
+        """Encode images f32[B, H, W, C] in [0, 1], sample once per image (see reparameterise), decode."""
         mean, logvar = self.encode(images)
-        z = reparameterise(key, mean, logvar)
+        z = reparameterise(key, mean, logvar, noise_scale)
         return ModelOutput(self.decode(z), Posterior(mean, logvar, z, standard_normal_kl(mean, logvar)))
 
 

@@ -1,26 +1,47 @@
 """Objectives by the names papers use, and the terms they are made of."""
 
 from jaxvae.objectives.base import Context, Objective, Term
+from jaxvae.objectives.dip import DIP_I, DIP_II
 from jaxvae.objectives.factor_vae import TC_CRITIC
+from jaxvae.objectives.hfvae import HFVAE
+from jaxvae.objectives.label import LABEL, LABEL_COSINE
+from jaxvae.objectives.mmd import MMD
 from jaxvae.objectives.prior import CAPACITY, KL
+from jaxvae.objectives.tcvae import TC_MSS, TC_MWS
 from jaxvae.types import InputError, look_up
 
 __all__ = ["OBJECTIVES", "TERMS", "Context", "Objective", "Term", "objective"]
 
-TERMS: dict[str, Term] = {term.name: term for term in (KL, CAPACITY, TC_CRITIC)}
+TERMS: dict[str, Term] = {
+    term.name: term
+    for term in (
+        *(KL, CAPACITY),
+        *(TC_CRITIC, TC_MWS, TC_MSS, DIP_I, DIP_II, MMD, HFVAE, LABEL, LABEL_COSINE),
+    )
+}
 
 OBJECTIVES: dict[str, Objective] = {
     "vae": Objective((KL,), fixed={"beta": 1.0}),
     "beta_vae": Objective((KL,), defaults={"beta": 4.0}),
     "annealed_vae": Objective((CAPACITY,)),
     "factor_vae": Objective((KL, TC_CRITIC)),
+    # Chen et al. 2018, eq. 4; beta as in the authors' code, which samples by minibatch weights.
+    "beta_tcvae": Objective((KL, TC_MWS), fixed={"kl.beta": 1.0}),
+    # Kumar et al. 2018, eq. 6 and 7; lambda_d is 10 and 1 times lambda_od as in the 12,600-model study.
+    "dip_vae_i": Objective((KL, DIP_I), fixed={"beta": 1.0}),
+    "dip_vae_ii": Objective((KL, DIP_II), fixed={"beta": 1.0}),
+    # Esmaeili et al. 2019; the paper settles neither groups nor weights: pairs of latents, beta as in beta_tcvae.
+    "hfvae": Objective((KL, HFVAE), fixed={"kl.beta": 1.0}),
+    # Malecki 2023; meant for two latents and --likelihood=gaussian with sigma = sqrt(1/2), the plain squared error.
+    "label_guided_vae": Objective((KL, LABEL), fixed={"beta": 1.0}),
 }
 
 
 def objective(name: str) -> Objective:
     """Return the objective of that name, or the one that terms joined by "+" make.
 
-    Presets may be joined too: "annealed_vae+tc_critic" takes the preset's terms, with its defaults.
+    Presets may be joined too: "annealed_vae+tc_critic" takes the preset's terms, with its defaults. A name that is both
+    ("hfvae") is the preset when it stands alone, and the term when it is joined: "kl+hfvae".
 
     Raises:
         InputError: an unknown name, a term given twice, or not exactly one prior term.
@@ -42,14 +63,14 @@ def objective(name: str) -> Objective:
             f"objective {name!r} needs exactly one term that says how the KL is treated (one of: {legal}), "
             f"it has {len(priors)}{': ' + ', '.join(priors) if priors else ''}"
         )
-    composed = Objective(terms)
-    settled = {}
-    for kind in ("defaults", "fixed"):
-        settled[kind] = {
-            composed.hyper_name(term, hyper): value
+    settled = {
+        kind: {
+            f"{term.name}.{hyper}": value
             for part in parts
             for term in part.terms
-            for hyper, value in ((h, getattr(part, kind).get(part.hyper_name(term, h))) for h in term.hypers)
-            if value is not None
+            for hyper in term.hypers
+            if (value := part.settled(kind, term, hyper)) is not None
         }
+        for kind in ("defaults", "fixed")
+    }
     return Objective(terms, **settled)

@@ -19,6 +19,7 @@ class Context(NamedTuple):
     key: jax.Array  # this step's randomness for the term
     labels: jax.Array  # i32[B, K] factors or labels of the batch, K may be 0
     other_codes: Callable[[], jax.Array]  # () -> z [B, D] of a second, independent batch; no gradient
+    prior_codes: Callable[[], jax.Array] | None = None  # () -> z [B, D] sampled from the objective's prior
 
 
 Penalty = Callable[[ModelOutput, Any, Any, Hypers, Context], tuple[jax.Array, Logs]]
@@ -27,6 +28,11 @@ Penalty = Callable[[ModelOutput, Any, Any, Hypers, Context], tuple[jax.Array, Lo
 def nothing(key: jax.Array, program: Program) -> dict[str, Any]:
     """Return the parameters of a network that is not there: {}."""
     return {}
+
+
+def standard_normal(key: jax.Array, shape: tuple[int, ...], extra: Any, hypers: Hypers) -> jax.Array:
+    """Sample N(0, I), the prior of all terms that do not say otherwise."""
+    return jax.random.normal(key, shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +46,10 @@ class Term:
         reference: paper and equation.
         init_extra: (key, program) -> parameters trained with the VAE, by the VAE's optimiser.
         init_critic: (key, program) -> parameters of the second player, with its own optimiser.
-        needs_labels: whether it reads ctx.labels.
+        needs_labels: whether it reads ctx.labels; Program.label_sizes is then set.
+        min_batch: the smallest batch it is defined for.
         is_prior_term: whether it says how the KL to the prior is treated; an objective has exactly one such term.
+        sample_prior: (key, shape, extra, hypers) -> codes drawn from the prior that a prior term measures the KL to.
     """
 
     name: str
@@ -51,7 +59,9 @@ class Term:
     init_extra: Callable[[jax.Array, Program], Any] = nothing
     init_critic: Callable[[jax.Array, Program], Any] = nothing
     needs_labels: bool = False
+    min_batch: int = 1
     is_prior_term: bool = False
+    sample_prior: Callable[[jax.Array, tuple[int, ...], Any, Hypers], jax.Array] = standard_normal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,42 +70,75 @@ class Objective:
 
     Attributes:
         terms: the summands.
-        defaults: hyper name -> default, where it differs from the term's own.
-        fixed: hyper name -> value, for numbers that the name itself settles (a "vae" has beta 1); not sweepable.
+        defaults: hyper -> default, where it differs from the term's own.
+        fixed: hyper -> value, for numbers that the name itself settles (a "vae" has beta 1); not sweepable.
+
+    Both are keyed by the hyper's name, or by "term.name" where only one of several terms with such a hyper is meant.
     """
 
     terms: tuple[Term, ...]
     defaults: Mapping[str, float] = dataclasses.field(default_factory=dict)
     fixed: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self):
+        known = {n for term in self.terms for name in term.hypers for n in (name, f"{term.name}.{name}")}
+        unknown = {*self.defaults, *self.fixed} - known
+        if unknown:
+            raise ValueError(f"no term of {[term.name for term in self.terms]} has {', '.join(sorted(unknown))}")
+
+    @property
+    def needs_labels(self) -> bool:
+        return any(term.needs_labels for term in self.terms)
+
+    def settled(self, kind: str, term: Term, name: str) -> float | None:
+        """Return what the objective says of a term's hyper in its `defaults` or `fixed`, None when it is silent."""
+        table = getattr(self, kind)
+        return table.get(f"{term.name}.{name}", table.get(name))
+
     def hyper_name(self, term: Term, name: str) -> str:
-        """Return the name under which an objective knows a term's hyper: qualified where two terms share it."""
-        shared = sum(name in other.hypers for other in self.terms) > 1
-        return f"{term.name}.{name}" if shared else name
+        """Return the name under which an objective knows a term's hyper: qualified where two free ones share it."""
+        free = [t for t in self.terms if name in t.hypers and self.settled("fixed", t, name) is None]
+        return name if free == [term] else f"{term.name}.{name}"
 
     def hypers(self) -> dict[str, float]:
         """Return name -> default of every number that can be swept."""
-        union = {self.hyper_name(term, name): value for term in self.terms for name, value in term.hypers.items()}
-        return {name: self.defaults.get(name, value) for name, value in union.items() if name not in self.fixed}
+        found = {}
+        for term in self.terms:
+            for name, value in term.hypers.items():
+                if self.settled("fixed", term, name) is None:
+                    default = self.settled("defaults", term, name)
+                    found[self.hyper_name(term, name)] = value if default is None else default
+        return found
 
     def _term_hypers(self, term: Term, hypers: Hypers) -> Hypers:
-        known = {**self.fixed, **hypers}
-        return {name: jnp.asarray(known[self.hyper_name(term, name)], jnp.float32) for name in term.hypers}
+        settled = {name: self.settled("fixed", term, name) for name in term.hypers}
+        return {
+            name: jnp.asarray(hypers[self.hyper_name(term, name)] if value is None else value, jnp.float32)
+            for name, value in settled.items()
+        }
 
     def penalty(
         self, out: ModelOutput, extra: Any, critic: Any, hypers: Hypers, ctx: Context
     ) -> tuple[jax.Array, Logs]:
         """Return the sum of the terms' penalties, nats per image, and their logs.
 
-        `extra` and `critic` are {term name: parameters}; each term sees its own and a key of its own.
+        `extra` and `critic` are {term name: parameters}; each term sees its own and a key of its own. Of two terms that
+        log the same name, the second one's is qualified.
         """
+
+        def prior_codes():
+            prior = next(term for term in self.terms if term.is_prior_term)
+            key = jax.random.fold_in(ctx.key, len(self.terms))
+            return prior.sample_prior(key, out.q.z.shape, extra.get(prior.name, {}), self._term_hypers(prior, hypers))
+
         total, logs = jnp.float32(0.0), {}
         for index, term in enumerate(self.terms):
-            own = ctx._replace(key=jax.random.fold_in(ctx.key, index))
+            own = ctx._replace(key=jax.random.fold_in(ctx.key, index), prior_codes=prior_codes)
             value, reported = term.penalty(
                 out, extra.get(term.name, {}), critic.get(term.name, {}), self._term_hypers(term, hypers), own
             )
-            total, logs = total + value, logs | reported
+            total = total + value
+            logs |= {f"{term.name}.{name}" if name in logs else name: value for name, value in reported.items()}
         return total, logs
 
     def init_extra(self, key: jax.Array, program: Program) -> dict[str, Any]:

@@ -19,11 +19,12 @@ class Critic(nn.Module):
     dtype: str = "float32"
 
     @nn.compact
-    def __call__(self, z: jax.Array) -> jax.Array:
+    def __call__(self, codes: jax.Array) -> jax.Array:
+        z = codes
         for _ in range(self.depth):
             dense = nn.Dense(self.width, dtype=self.dtype, kernel_init=nn.initializers.he_uniform())
             z = nn.leaky_relu(dense(z), 0.2)
-        return nn.Dense(2, dtype=self.dtype, kernel_init=nn.initializers.he_uniform())(z).astype(jnp.float32)
+        return nn.Dense(2, dtype=self.dtype, kernel_init=nn.initializers.he_uniform())(z).astype(codes.dtype)
 
 
 def critic_of(program: Program) -> Critic:

@@ -143,8 +143,12 @@ def differences(saved: dict[str, Any], spec: Spec) -> list[str]:
     return [f"{n}: {saved.get(n)!r} there, {given[n]!r} now" for n in what if saved.get(n) != given[n]]
 
 
-def expand(spec: Spec, image_shape: tuple[int, int, int], num_images: int) -> list[Group]:
+def expand(
+    spec: Spec, image_shape: tuple[int, int, int], num_images: int, label_sizes: tuple[int, ...] = ()
+) -> list[Group]:
     """Check everything that can be checked without compiling, and return the lanes as groups in sweep order.
+
+    `label_sizes` is the number of values of each factor or label of the data (Dataset.factor_sizes), () without any.
 
     Axes multiply, the last varying fastest; of several axes for one number the last wins, so that a flag can override
     a flag file. An axis that one of several objectives does not have is left out for that objective.
@@ -153,11 +157,13 @@ def expand(spec: Spec, image_shape: tuple[int, int, int], num_images: int) -> li
         InputError: what was given, what is legal, what to change.
     """
     _check_numbers(spec, num_images)
+    _check_objectives(spec, label_sizes)
     programs = [
         Program(
             architecture=architecture,
             objective=objective,
             image_shape=image_shape,
+            label_sizes=tuple(label_sizes) if objectives.objective(objective).needs_labels else (),
             **{
                 name: getattr(spec, name)
                 for name in ("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth")
@@ -222,10 +228,23 @@ def _check_numbers(spec: Spec, num_images: int) -> None:
     look_up("--lanes mode", spec.lanes, dict.fromkeys(LANE_MODES))
     look_up("--dtype", spec.dtype, dict.fromkeys(("float32", "bfloat16")))
     look_up("--likelihood", spec.likelihood, models.LIKELIHOODS)
-    for name in spec.objectives:
-        objectives.objective(name)
     for name in spec.architectures:
         look_up("architecture", name, models.ARCHITECTURES)
+
+
+def _check_objectives(spec: Spec, label_sizes: tuple[int, ...]) -> None:
+    for name in spec.objectives:
+        for term in objectives.objective(name).terms:
+            if term.needs_labels and not label_sizes:
+                raise InputError(
+                    f"objective {name!r} needs labels for its term {term.name!r}, and {spec.dataset!r} has none; "
+                    "choose data with labels or factors, or another objective"
+                )
+            if spec.batch_size < term.min_batch:
+                raise InputError(
+                    f"--batch_size={spec.batch_size} is too small for the term {term.name!r} of objective {name!r}, "
+                    f"which compares the images of a batch; it takes at least {term.min_batch}"
+                )
 
 
 _LEGAL = {  # hyper -> (predicate, what is legal), for numbers whose range is not the whole line
@@ -234,6 +253,11 @@ _LEGAL = {  # hyper -> (predicate, what is legal), for numbers whose range is no
     "critic_lr": (lambda v: v > 0, "numbers above 0"),
     "sigma": (lambda v: v > 0, "numbers above 0"),
     "capacity_steps": (lambda v: v >= 0, "numbers from 0"),
+    "noise_scale": (lambda v: v >= 0, "numbers from 0"),
+    "group_size": (lambda v: v >= 1 and v == int(v), "whole numbers from 1"),
+    "first_group": (lambda v: v >= 0 and v == int(v), "whole numbers from 0"),
+    "label_halfperiod": (lambda v: v >= 1, "numbers from 1"),
+    "label_decay": (lambda v: v >= 0, "numbers from 0"),
 }
 
 

@@ -14,8 +14,9 @@ from jaxvae.data.grid import Dataset
 from jaxvae.train.keys import Stream, key_for
 from jaxvae.types import Hypers, Logs, Program, TrainState
 
-RUN_HYPERS: Mapping[str, float] = {"seed": 0, "lr": 1e-4}
-"""Numbers every run has, whatever its objective; the learning rate is the 12,600-model study's."""
+RUN_HYPERS: Mapping[str, float] = {"seed": 0, "lr": 1e-4, "noise_scale": 1.0}
+"""Numbers every run has, whatever its objective; the learning rate is the 12,600-model study's. noise_scale multiplies
+the noise of sampled codes while training (see models.vae.reparameterise); evaluation samples q(z|x) as it is."""
 
 
 def hyper_defaults(program: Program) -> dict[str, float]:
@@ -64,7 +65,7 @@ def loss(
 
     def forward(model_params, images, noise):
         variables = {"params": model_params, **state.model_state}
-        return model.apply(variables, images, noise, mutable=list(state.model_state))
+        return model.apply(variables, images, noise, hypers["noise_scale"], mutable=list(state.model_state))
 
     def other_codes():
         other = data.batch(_sample(data, program, hypers, Stream.OTHER_BATCH, state.step))
