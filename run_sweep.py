@@ -52,6 +52,7 @@ flags.DEFINE_string("likelihood", DEFAULT.likelihood, "bernoulli or gaussian.")
 flags.DEFINE_string("dtype", DEFAULT.dtype, "Arithmetic of the networks: float32 or bfloat16.")
 flags.DEFINE_integer("critic_width", DEFAULT.critic_width, "Units a layer of FactorVAE's discriminator.")
 flags.DEFINE_integer("critic_depth", DEFAULT.critic_depth, "Hidden layers of FactorVAE's discriminator.")
+flags.DEFINE_integer("num_clusters", DEFAULT.num_clusters, "Clusters of VaDE's mixture.")
 flags.DEFINE_list("metrics", None, "Scores to compute; by default all that the data allows.")
 flags.DEFINE_integer("log_every", DEFAULT.log_every, "Steps between rows of history.csv.")
 flags.DEFINE_string("workdir", None, "Where everything is kept. Default: runs/OBJECTIVE_DATASET.")
@@ -104,8 +105,8 @@ def refuse(error: Exception | str) -> None:
 def spec_from_flags() -> spec.Spec:
     """Return the sweep that the flags ask for; raises ValueError for grids that cannot be read."""
     same = (
-        "dataset data_dir likelihood latent_dim batch_size dtype critic_width critic_depth steps lr seed log_every "
-        "lanes save_seconds"
+        "dataset data_dir likelihood latent_dim batch_size dtype critic_width critic_depth num_clusters steps lr seed "
+        "log_every lanes save_seconds"
     )
     return spec.Spec(
         objectives=tuple(FLAGS.objective),

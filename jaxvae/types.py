@@ -57,6 +57,7 @@ class Program:
     dtype: str = "float32"  # of the networks' arithmetic; parameters and losses stay float32
     critic_width: int = 1000
     critic_depth: int = 6
+    num_clusters: int = 10  # components of a mixture prior
 
 
 @flax.struct.dataclass

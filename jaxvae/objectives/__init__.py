@@ -2,18 +2,28 @@
 
 from jaxvae.objectives.base import Context, Objective, Term
 from jaxvae.objectives.factor_vae import TC_CRITIC
+from jaxvae.objectives.floors import FREE_BITS, KL_CLIP
+from jaxvae.objectives.kl_l1 import KL_L1
+from jaxvae.objectives.mixture import KL_MIXTURE
 from jaxvae.objectives.prior import CAPACITY, KL
+from jaxvae.objectives.structured import KL_ANISOTROPIC, KL_SPARSE, KL_STUDENT
 from jaxvae.types import InputError, look_up
 
 __all__ = ["OBJECTIVES", "TERMS", "Context", "Objective", "Term", "objective"]
 
-TERMS: dict[str, Term] = {term.name: term for term in (KL, CAPACITY, TC_CRITIC)}
+_PRIORS = (KL, CAPACITY, FREE_BITS, KL_CLIP, KL_L1, KL_MIXTURE, KL_SPARSE, KL_ANISOTROPIC, KL_STUDENT)
+
+TERMS: dict[str, Term] = {term.name: term for term in (*_PRIORS, TC_CRITIC)}
 
 OBJECTIVES: dict[str, Objective] = {
     "vae": Objective((KL,), fixed={"beta": 1.0}),
     "beta_vae": Objective((KL,), defaults={"beta": 4.0}),
     "annealed_vae": Objective((CAPACITY,)),
     "factor_vae": Objective((KL, TC_CRITIC)),
+    "free_bits_vae": Objective((FREE_BITS,)),
+    "vade": Objective((KL_MIXTURE,)),
+    "dd_vae": Objective((KL_SPARSE,)),
+    "clipped_factor_vae": Objective((KL_CLIP, TC_CRITIC)),
 }
 
 

@@ -19,6 +19,7 @@ class Context(NamedTuple):
     key: jax.Array  # this step's randomness for the term
     labels: jax.Array  # i32[B, K] factors or labels of the batch, K may be 0
     other_codes: Callable[[], jax.Array]  # () -> z [B, D] of a second, independent batch; no gradient
+    prior_codes: Callable[[], jax.Array] | None = None  # () -> z [B, D] sampled from the objective's prior
 
 
 Penalty = Callable[[ModelOutput, Any, Any, Hypers, Context], tuple[jax.Array, Logs]]
@@ -27,6 +28,11 @@ Penalty = Callable[[ModelOutput, Any, Any, Hypers, Context], tuple[jax.Array, Lo
 def nothing(key: jax.Array, program: Program) -> dict[str, Any]:
     """Return the parameters of a network that is not there: {}."""
     return {}
+
+
+def standard_normal(key: jax.Array, shape: tuple[int, ...], extra: Any, hypers: Hypers) -> jax.Array:
+    """Sample N(0, I), the prior of all terms that do not say otherwise."""
+    return jax.random.normal(key, shape)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +48,7 @@ class Term:
         init_critic: (key, program) -> parameters of the second player, with its own optimiser.
         needs_labels: whether it reads ctx.labels.
         is_prior_term: whether it says how the KL to the prior is treated; an objective has exactly one such term.
+        sample_prior: (key, shape, extra, hypers) -> codes drawn from the prior that a prior term measures the KL to.
     """
 
     name: str
@@ -52,6 +59,7 @@ class Term:
     init_critic: Callable[[jax.Array, Program], Any] = nothing
     needs_labels: bool = False
     is_prior_term: bool = False
+    sample_prior: Callable[[jax.Array, tuple[int, ...], Any, Hypers], jax.Array] = standard_normal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,9 +97,15 @@ class Objective:
 
         `extra` and `critic` are {term name: parameters}; each term sees its own and a key of its own.
         """
+
+        def prior_codes():
+            prior = next(term for term in self.terms if term.is_prior_term)
+            key = jax.random.fold_in(ctx.key, len(self.terms))
+            return prior.sample_prior(key, out.q.z.shape, extra.get(prior.name, {}), self._term_hypers(prior, hypers))
+
         total, logs = jnp.float32(0.0), {}
         for index, term in enumerate(self.terms):
-            own = ctx._replace(key=jax.random.fold_in(ctx.key, index))
+            own = ctx._replace(key=jax.random.fold_in(ctx.key, index), prior_codes=prior_codes)
             value, reported = term.penalty(
                 out, extra.get(term.name, {}), critic.get(term.name, {}), self._term_hypers(term, hypers), own
             )
