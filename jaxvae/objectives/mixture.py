@@ -18,6 +18,16 @@ LOGVAR_BOUND = 8.0
 """Log-variances of clusters stay within ±8 (standard deviations 0.018 … 55), smoothly, so that neither they nor their
 inverses overflow and no cluster shrinks onto a single code."""
 
+RATE = 10.0
+"""The mixture learns this many times as fast as the networks: its parameters count in tens. Adam's steps know no scale,
+and at a network's rate clusters are not where the codes are before thousands of steps have passed."""
+
+SPREAD = 0.1
+"""Standard deviation of the means' start: close together, so that where the codes are decides how they part."""
+
+TEMPERATURE = 2.0
+"""The temperature at which the fit starts (see `annealed_fit`)."""
+
 
 class Mixture(NamedTuple):
     """A mixture of K diagonal Gaussians over D latents."""
@@ -29,16 +39,16 @@ class Mixture(NamedTuple):
 
 def mixture_of(extra) -> Mixture:
     """Return the mixture that a term's trained parameters stand for."""
-    logvars = LOGVAR_BOUND * jnp.tanh(extra["logvars"] / LOGVAR_BOUND)
-    return Mixture(jax.nn.log_softmax(extra["logits"]), extra["means"], logvars)
+    logvars = LOGVAR_BOUND * jnp.tanh(RATE / LOGVAR_BOUND * extra["logvars"])
+    return Mixture(jax.nn.log_softmax(RATE * extra["logits"]), RATE * extra["means"], logvars)
 
 
 def init_mixture(key: jax.Array, program: Program):
-    """Return equal weights, means ~ N(0, I) and unit variances."""
+    """Return the parameters of equal weights, means close to the origin and unit variances."""
     clusters, latents = program.num_clusters, program.latent_dim
     return {
         "logits": jnp.zeros(clusters),
-        "means": jax.random.normal(key, (clusters, latents)),
+        "means": SPREAD / RATE * jax.random.normal(key, (clusters, latents)),
         "logvars": jnp.zeros((clusters, latents)),
     }
 
@@ -67,6 +77,22 @@ def mixture_kl(mixture: Mixture, out: ModelOutput) -> tuple[jax.Array, jax.Array
     return (r * per_cluster).sum(-1), r
 
 
+def annealed_fit(mixture: Mixture, codes: jax.Array, progress: jax.Array) -> jax.Array:
+    """-T mean_b log sum_c p(z_b, c)^(1/T): minus the log-likelihood of codes [B, D] at T = 1, nats.
+
+    At a higher temperature T clusters share codes more evenly, which keeps them from settling on what they happen to be
+    near at the start (deterministic annealing: Ueda & Nakano 1998, eq. 9 and 15). T falls geometrically from TEMPERATURE
+    to 1 over the first half of the fit.
+
+    Args:
+        mixture: what is fitted.
+        codes: constants.
+        progress: of the fit, 0 … 1.
+    """
+    temperature = TEMPERATURE ** jnp.clip(1.0 - 2.0 * progress, 0.0, 1.0)
+    return -temperature * jax.nn.logsumexp(log_joint(mixture, codes) / temperature, axis=-1).mean()
+
+
 def purity(r: jax.Array, labels: jax.Array) -> jax.Array:
     """Return the part of a batch that has the commonest label of its cluster, in 0 … 1.
 
@@ -90,9 +116,9 @@ def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
     of the VAE. The mixture's weights, means and variances are trained with the VAE, by its optimiser.
 
     Clusters found from a random start are poor: one or two take everything. So for the first `pretrain_steps` steps the
-    VAE is trained alone, with pretrain_beta * KL(q(z|x) || N(0, I)), while the mixture is fitted to its codes by largest
-    likelihood (the codes held constant: the fit follows the codes, and does not bend them). Then the mixture becomes
-    the prior. All of it is one program: a step knows the phase by its number. The fit adds nothing to the value that is
+    VAE is trained alone, with pretrain_beta * KL(q(z|x) || N(0, I)), while the mixture is fitted to its codes (held
+    constant: the fit follows the codes, and does not bend them; see `annealed_fit`). Then the mixture becomes the
+    prior. All of it is one program: a step knows the phase by its number. The fit adds nothing to the value that is
     reported, only its gradient.
 
     Logs prior_kl, the KL to the mixture (in both phases); clusters, the number of clusters in use (exp of the entropy
@@ -108,8 +134,8 @@ def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
     kl, r = mixture_kl(mixture, out)
     pretraining = ctx.step < hypers["pretrain_steps"]
 
-    codes = jax.lax.stop_gradient(out.q.z)
-    fit = -jax.nn.logsumexp(log_joint(mixture, codes), axis=-1).mean()
+    progress = ctx.step / jnp.maximum(hypers["pretrain_steps"], 1.0)
+    fit = annealed_fit(mixture, jax.lax.stop_gradient(out.q.z), progress)
     alone = hypers["pretrain_beta"] * out.q.kl.sum(-1).mean() + (fit - jax.lax.stop_gradient(fit))
     penalty = jnp.where(pretraining, alone, hypers["beta"] * kl.mean())
 
