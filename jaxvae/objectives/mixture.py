@@ -4,6 +4,7 @@ Jiang et al. 2017, Variational Deep Embedding: an unsupervised and generative ap
 c ~ Cat(weights), z|c ~ N(means_c, diag(vars_c)), x|z. Letters: K clusters.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -26,7 +27,7 @@ SPREAD = 0.1
 """Standard deviation of the means' start: close together, so that where the codes are decides how they part."""
 
 TEMPERATURE = 2.0
-"""The temperature at which the fit starts (see `annealed_fit`)."""
+"""The temperature at which the fit starts (see `fit_loss`)."""
 
 
 class Mixture(NamedTuple):
@@ -77,18 +78,21 @@ def mixture_kl(mixture: Mixture, out: ModelOutput) -> tuple[jax.Array, jax.Array
     return (r * per_cluster).sum(-1), r
 
 
-def annealed_fit(mixture: Mixture, codes: jax.Array, progress: jax.Array) -> jax.Array:
-    """-T mean_b log sum_c p(z_b, c)^(1/T): minus the log-likelihood of codes [B, D] at T = 1, nats.
+def fit_loss(extra, codes: jax.Array, progress: jax.Array) -> jax.Array:
+    """What a mixture that is fitted to codes [B, D] minimises, nats: minus their log-likelihood, once past half of it.
 
-    At a higher temperature T clusters share codes more evenly, which keeps them from settling on what they happen to be
-    near at the start (deterministic annealing: Ueda & Nakano 1998, eq. 9 and 15). T falls geometrically from TEMPERATURE
-    to 1 over the first half of the fit.
+    In the first half only the means move, at equal weights and unit variances: clusters whose variances may grow cover
+    everything from where they start, and never part. The loss is -T mean_b log sum_c p(z_b, c)^(1/T) with a temperature
+    T that falls geometrically from TEMPERATURE to 1: at a higher one clusters share codes more evenly, not settling
+    on what they happen to be near at the start (Ueda & Nakano 1998, Deterministic annealing EM algorithm).
 
     Args:
-        mixture: what is fitted.
+        extra: the mixture's parameters.
         codes: constants.
         progress: of the fit, 0 … 1.
     """
+    only_means = jax.lax.stop_gradient(extra) | {"means": extra["means"]}
+    mixture = mixture_of(jax.tree.map(functools.partial(jnp.where, progress < 0.5), only_means, extra))
     temperature = TEMPERATURE ** jnp.clip(1.0 - 2.0 * progress, 0.0, 1.0)
     return -temperature * jax.nn.logsumexp(log_joint(mixture, codes) / temperature, axis=-1).mean()
 
@@ -117,7 +121,7 @@ def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
 
     Clusters found from a random start are poor: one or two take everything. So for the first `pretrain_steps` steps the
     VAE is trained alone, with pretrain_beta * KL(q(z|x) || N(0, I)), while the mixture is fitted to its codes (held
-    constant: the fit follows the codes, and does not bend them; see `annealed_fit`). Then the mixture becomes the
+    constant: the fit follows the codes, and does not bend them; see `fit_loss`). Then the mixture becomes the
     prior. All of it is one program: a step knows the phase by its number. The fit adds nothing to the value that is
     reported, only its gradient.
 
@@ -135,7 +139,7 @@ def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
     pretraining = ctx.step < hypers["pretrain_steps"]
 
     progress = ctx.step / jnp.maximum(hypers["pretrain_steps"], 1.0)
-    fit = annealed_fit(mixture, jax.lax.stop_gradient(out.q.z), progress)
+    fit = fit_loss(extra, jax.lax.stop_gradient(out.q.z), progress)
     alone = hypers["pretrain_beta"] * out.q.kl.sum(-1).mean() + (fit - jax.lax.stop_gradient(fit))
     penalty = jnp.where(pretraining, alone, hypers["beta"] * kl.mean())
 
