@@ -113,8 +113,9 @@ def test_doubling_the_image_doubles_the_reconstruction_and_doubling_the_batch_le
         np.testing.assert_allclose(large, 2 * small, rtol=1e-5)
     one = random_output()
     two = ModelOutput(one.logits, Posterior(*(jnp.tile(a, (2, 1)) for a in one.q)))
-    for name in PRIORS:
-        assert float(penalty(name, two)[0]) == pytest.approx(float(penalty(name, one)[0]), rel=1e-5), name
+    extras = {name: extra_of(objectives.TERMS[name]) for name in PRIORS}
+    every = jax.jit(lambda out: {name: penalty(name, out, extras[name])[0] for name in PRIORS})
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), every(two), every(one))
 
 
 # --- floors and |mean| ------------------------------------------------------------------------------------------------
@@ -327,7 +328,8 @@ def test_pretraining_trains_the_vae_alone_and_fits_the_mixture_to_its_codes():
             "kl_mixture", posterior(mean, logvar, noise), extra, now, pretrain_steps=100.0, pretrain_beta=0.3
         )[0]
 
-    slopes = {now: jax.grad(value, (0, 1, 2))(mean, logvar, extra, now) for now in (99, 100)}
+    slope = jax.jit(jax.grad(value, (0, 1, 2)))
+    slopes = {now: slope(mean, logvar, extra, now) for now in (99, 100)}
     out = posterior(mean, logvar, noise)
     # Before: the VAE has its own weighted KL, and the value knows nothing of the mixture ...
     assert float(value(mean, logvar, extra, 99)) == pytest.approx(0.3 * float(out.q.kl.sum(-1).mean()), rel=1e-5)
@@ -373,14 +375,16 @@ def test_the_fit_finds_clusters():
 
 
 def test_the_mixture_stays_finite_whatever_its_parameters():
-    term = objectives.TERMS["kl_mixture"]
-    extra = extra_of(term)
-    for size, code in itertools.product((1e-3, 1.0, 1e4), (0.0, 1.0, 1e3)):
-        wild = jax.tree.map(lambda leaf, s=size: s * leaf, extra)
+    extra = extra_of(objectives.TERMS["kl_mixture"])
+
+    @jax.jit
+    def slopes(extra, code, now):
         out = posterior(*(jnp.full((BATCH, LATENTS), v, jnp.float32) for v in (code, -60.0, 1.0)))
-        for now in (0, 10**6):
-            value, slopes = jax.value_and_grad(lambda e, out=out, now=now: penalty("kl_mixture", out, e, now)[0])(wild)
-            assert jnp.isfinite(value) and all(jnp.isfinite(s).all() for s in jax.tree.leaves(slopes))
+        return jax.value_and_grad(lambda e: penalty("kl_mixture", out, e, now)[0])(extra)
+
+    for size, code, now in itertools.product((1e-3, 1.0, 1e4), (0.0, 1.0, 1e3), (0, 10**6)):
+        wild = jax.tree.map(lambda leaf, s=size: s * leaf, extra)
+        assert all(jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes(wild, code, now)))
 
 
 def test_cluster_accuracy_is_the_best_match_and_purity_the_majority():
@@ -395,7 +399,7 @@ def test_cluster_accuracy_is_the_best_match_and_purity_the_majority():
     assert float(few) == pytest.approx(float(found))
     r = jax.nn.one_hot(jnp.asarray(clusters), 6)
     assert float(mixture.purity(r, jnp.asarray(labels))) == pytest.approx(table.max(1).sum() / 300)
-    assert float(mixture.cluster_accuracy((jnp.asarray(labels) + 1) % 4, jnp.asarray(labels), 4, 4)) == 1.0
+    assert float(mixture.cluster_accuracy((jnp.asarray(labels) + 1) % 4, jnp.asarray(labels), 6, 4)) == 1.0
 
 
 def test_vades_logs_say_how_many_clusters_are_in_use():
@@ -427,8 +431,8 @@ def numbers(chosen, **changed):
 def test_presets_train_in_bfloat16_with_losses_in_float32(objective, noise):
     chosen = program(objective, dtype="bfloat16")
     hypers = numbers(chosen)
-    state = step.init_state(chosen, hypers)
-    new, logs = jax.jit(step.train_step, static_argnums=0)(chosen, noise, hypers, state)
+    one_step = jax.jit(lambda hypers: step.train_step(chosen, noise, hypers, step.init_state(chosen, hypers)))
+    new, logs = one_step(hypers)
     assert new.status == -1 and new.step == 1
     assert all(v.dtype == jnp.float32 and jnp.isfinite(v) for v in logs.values())
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(new.params))
