@@ -11,6 +11,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
+from jaxvae import data as datasets
 from jaxvae import models, objectives
 from jaxvae.data.grid import from_arrays
 from jaxvae.models.vae import standard_normal_kl
@@ -466,3 +467,70 @@ def test_numbers_of_presets():
         wrong = dataclasses.replace(given, objectives=("dd_vae",), sweep=(spec.parse_axis(axis),))
         with pytest.raises(InputError, match=legal):
             spec.expand(wrong, SHAPE, 100)
+
+
+# --- on real digits ---------------------------------------------------------------------------------------------------
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def trained(chosen, data, hypers, state, num_steps):
+    def body(_, carry):
+        state, total = carry
+        state, logs = step.train_step(chosen, data, hypers, state)
+        return state, total + logs["kl"]
+
+    return jax.lax.fori_loop(0, num_steps, body, (state, jnp.float32(0)))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def encoded(chosen, params, images):
+    return models.build(chosen).apply({"params": params}, images, method="encode")
+
+
+@pytest.fixture(scope="module")
+def digits(test_data):
+    return [datasets.load("mnist", split, test_data("mnist")) for split in ("train", "test")]
+
+
+def on_digits(digits, objective, num_steps, architecture="mlp", latents=10, then=0, **changed):
+    """Train, and return the state, means and log-variances of the test digits, and the mean KL `then`."""
+    train, test = digits
+    chosen = Program(architecture, objective, train.shape, latent_dim=latents, batch_size=100)
+    hypers = numbers(chosen, lr=1e-3, **changed)
+    state, _ = trained(chosen, train, hypers, step.init_state(chosen, hypers), num_steps)
+    state, total = trained(chosen, train, hypers, state, then)
+    codes = encoded(chosen, state.params["vae"]["model"], test.batch(jnp.arange(len(test))))
+    return state, *codes, float(total) / max(then, 1)
+
+
+@pytest.mark.slow
+def test_free_bits_keeps_latents_alive(digits):
+    alive = {}
+    for objective, changed in (("beta_vae", {"beta": 6.0}), ("free_bits_vae", {"beta": 6.0, "floor": 0.5})):
+        _, mean, logvar, _ = on_digits(digits, objective, 3000, latents=20, **changed)
+        kl = standard_normal_kl(mean, logvar).mean(0)
+        print(objective, "mean KL of each latent, nats:", np.sort(np.asarray(kl)).round(3))
+        alive[objective] = int((kl > 0.1).sum())
+    assert alive["free_bits_vae"] == 20 and alive["beta_vae"] < 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("capacity", [5.0, 15.0])
+def test_capacity_lands_on_c(digits, capacity):
+    *_, kl = on_digits(digits, "annealed_vae", 2500, then=500, gamma=100.0, capacity=capacity, capacity_steps=2000.0)
+    print("mean KL over 500 batches", kl, "target", capacity)
+    assert kl == pytest.approx(capacity, rel=0.03)
+
+
+@pytest.mark.slow
+def test_vades_clusters_beat_k_means_on_the_codes_of_a_vae(digits):
+    from sklearn.cluster import KMeans
+
+    labels, steps = digits[1].factors[:, 0], 4500
+    _, mean, _, _ = on_digits(digits, "vae", steps, "mlp_vade")
+    nearest = KMeans(10, n_init=10, random_state=0).fit(np.asarray(mean)).labels_
+    state, mean, _, _ = on_digits(digits, "vade", steps, "mlp_vade", pretrain_steps=1500.0, pretrain_beta=0.3)
+    clusters = mixture.cluster_of(state.params["vae"]["extra"]["kl_mixture"], mean)
+    k_means, vade = (float(mixture.cluster_accuracy(jnp.asarray(c), labels, 10, 10)) for c in (nearest, clusters))
+    print(f"accuracy on test digits: k-means on a VAE's codes {k_means:.3f}, VaDE {vade:.3f}")
+    assert vade > k_means + 0.02
