@@ -36,8 +36,19 @@ ROOT = pathlib.Path(__file__).resolve().parent
 DEFAULT = spec.Spec()
 CHOOSING = ("flagfile", "dataset", "objective", "architecture", "sweep")
 OF_SPEC = (  # flags that are fields of the spec as they are
-    *("dataset", "data_dir", "likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth"),
-    *("steps", "lr", "seed", "log_every", "eval_every", "lanes", "save_seconds"),
+    *("dataset", "data_dir", "likelihood", "latent_dim", "batch_size", "dtype"),
+    *(
+        "critic_width",
+        "critic_depth",
+        "num_clusters",
+        "steps",
+        "lr",
+        "seed",
+        "log_every",
+        "eval_every",
+        "lanes",
+        "save_seconds",
+    ),
 )
 
 flags.DEFINE_list("objective", list(DEFAULT.objectives), "Objectives, each a name or terms joined by '+'.")
@@ -58,6 +69,7 @@ flags.DEFINE_string("likelihood", DEFAULT.likelihood, "bernoulli or gaussian.")
 flags.DEFINE_string("dtype", DEFAULT.dtype, "Arithmetic of the networks: float32 or bfloat16.")
 flags.DEFINE_integer("critic_width", DEFAULT.critic_width, "Units a layer of FactorVAE's discriminator.")
 flags.DEFINE_integer("critic_depth", DEFAULT.critic_depth, "Hidden layers of FactorVAE's discriminator.")
+flags.DEFINE_integer("num_clusters", DEFAULT.num_clusters, "Clusters of VaDE's mixture.")
 flags.DEFINE_list(
     "metrics", None, "Scores to compute; by default all that the data allows. On a finished sweep: to compute anew."
 )

@@ -56,7 +56,7 @@ class Lanes:
 
 def chosen(program: Program, axes: tuple[spec.Axis, ...] = ()) -> spec.Spec:
     """Return the sweep of one program over some axes."""
-    same = ("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth")
+    same = ("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth", "num_clusters")
     return spec.Spec(
         objectives=(program.objective,),
         architectures=(program.architecture,),

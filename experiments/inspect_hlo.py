@@ -46,7 +46,7 @@ def shapes_only(image_shape: tuple[int, int, int], num_images: int = 1024) -> Da
 def trace(program: Program, num_lanes: int, mode: str, platform: str):
     """Trace the steps of a sweep over seeds on one device of a platform that need not be here."""
     seeds = spec.Axis("seed", tuple(float(seed) for seed in range(num_lanes)))
-    same = ("latent_dim", "batch_size", "dtype", "likelihood", "critic_width", "critic_depth")
+    same = ("latent_dim", "batch_size", "dtype", "likelihood", "critic_width", "critic_depth", "num_clusters")
     chosen = spec.Spec(
         objectives=(program.objective,),
         architectures=(program.architecture,),

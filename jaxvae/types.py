@@ -58,6 +58,7 @@ class Program:
     critic_width: int = 1000
     critic_depth: int = 6
     label_sizes: tuple[int, ...] = ()  # number of values of each label of the data; () unless the objective reads them
+    num_clusters: int = 10  # components of a mixture prior
 
 
 @flax.struct.dataclass

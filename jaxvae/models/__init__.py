@@ -3,13 +3,14 @@
 from collections.abc import Callable
 
 from jaxvae.models.conv import burgess, conv
-from jaxvae.models.mlp import mlp, mlp_dsprites
+from jaxvae.models.mlp import mlp, mlp_dsprites, mlp_vade
 from jaxvae.models.vae import LIKELIHOODS, VAE, Likelihood
 from jaxvae.types import Program, look_up
 
 ARCHITECTURES: dict[str, Callable[[tuple[int, int, int], int, str], VAE]] = {
     "mlp": mlp,
     "mlp_dsprites": mlp_dsprites,
+    "mlp_vade": mlp_vade,
     "conv": conv,
     "burgess": burgess,
 }

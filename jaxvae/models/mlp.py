@@ -47,3 +47,15 @@ def mlp_dsprites(image_shape: tuple[int, int, int], latent_dim: int, dtype: str)
         encoder=Dense((1200, 1200), (2 * latent_dim,), nn.relu, dtype),
         decoder=Dense((1200, 1200, 1200), image_shape, jnp.tanh, dtype),
     )
+
+
+def mlp_vade(image_shape: tuple[int, int, int], latent_dim: int, dtype: str) -> VAE:
+    """Build the clustering form: 500-500-2000 ReLU down, mirrored up (Jiang et al. 2017, section 4.2).
+
+    Takes any image shape.
+    """
+    widths = (500, 500, 2000)
+    return VAE(
+        encoder=Dense(widths, (2 * latent_dim,), nn.relu, dtype),
+        decoder=Dense(widths[::-1], image_shape, nn.relu, dtype),
+    )

@@ -3,22 +3,23 @@
 from jaxvae.objectives.base import Context, Objective, Term
 from jaxvae.objectives.dip import DIP_I, DIP_II
 from jaxvae.objectives.factor_vae import TC_CRITIC
+from jaxvae.objectives.floors import FREE_BITS, KL_CLIP
 from jaxvae.objectives.hfvae import HFVAE
+from jaxvae.objectives.kl_l1 import KL_L1
 from jaxvae.objectives.label import LABEL, LABEL_COSINE
+from jaxvae.objectives.mixture import KL_MIXTURE
 from jaxvae.objectives.mmd import MMD
 from jaxvae.objectives.prior import CAPACITY, KL
+from jaxvae.objectives.structured import KL_ANISOTROPIC, KL_SPARSE, KL_STUDENT
 from jaxvae.objectives.tcvae import TC_MSS, TC_MWS
 from jaxvae.types import InputError, look_up
 
 __all__ = ["OBJECTIVES", "TERMS", "Context", "Objective", "Term", "objective"]
 
-TERMS: dict[str, Term] = {
-    term.name: term
-    for term in (
-        *(KL, CAPACITY),
-        *(TC_CRITIC, TC_MWS, TC_MSS, DIP_I, DIP_II, MMD, HFVAE, LABEL, LABEL_COSINE),
-    )
-}
+_PRIORS = (KL, CAPACITY, FREE_BITS, KL_CLIP, KL_L1, KL_MIXTURE, KL_SPARSE, KL_ANISOTROPIC, KL_STUDENT)
+_REGULARISERS = (TC_CRITIC, TC_MWS, TC_MSS, DIP_I, DIP_II, MMD, HFVAE, LABEL, LABEL_COSINE)
+
+TERMS: dict[str, Term] = {term.name: term for term in (*_PRIORS, *_REGULARISERS)}
 
 OBJECTIVES: dict[str, Objective] = {
     "vae": Objective((KL,), fixed={"beta": 1.0}),
@@ -33,7 +34,11 @@ OBJECTIVES: dict[str, Objective] = {
     # Esmaeili et al. 2019; the paper settles neither groups nor weights: pairs of latents, beta as in beta_tcvae.
     "hfvae": Objective((KL, HFVAE), fixed={"kl.beta": 1.0}),
     # Malecki 2023; meant for two latents and --likelihood=gaussian with sigma = sqrt(1/2), the plain squared error.
-    "label_guided_vae": Objective((KL, LABEL), fixed={"beta": 1.0}),
+    "label_guided_vae": Objective((KL_L1, LABEL), fixed={"beta": 1.0}),
+    "free_bits_vae": Objective((FREE_BITS,)),
+    "vade": Objective((KL_MIXTURE,)),
+    "dd_vae": Objective((KL_SPARSE, MMD)),
+    "clipped_factor_vae": Objective((KL_CLIP, TC_CRITIC)),
 }
 
 

@@ -14,6 +14,9 @@ from jaxvae.types import InputError, Program, look_up
 
 LANE_MODES = ("auto", "vmap", "map", "split")
 
+PROGRAM_FIELDS = ("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth", "num_clusters")
+"""Fields of a spec that every program of the sweep has alike."""
+
 
 class Axis(NamedTuple):
     """One swept number: its name, its values, and the objective it is for (None: every one that has it)."""
@@ -70,6 +73,7 @@ class Spec:
     dtype: str = "float32"
     critic_width: int = 1000
     critic_depth: int = 6
+    num_clusters: int = 10
     steps: int = 300_000
     lr: float = 1e-4
     seed: int = 0
@@ -164,10 +168,7 @@ def expand(
             objective=objective,
             image_shape=image_shape,
             label_sizes=tuple(label_sizes) if objectives.objective(objective).needs_labels else (),
-            **{
-                name: getattr(spec, name)
-                for name in ("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth")
-            },
+            **{name: getattr(spec, name) for name in PROGRAM_FIELDS},
         )
         for objective in spec.objectives
         for architecture in spec.architectures
@@ -205,7 +206,7 @@ def _defaults(program: Program, spec: Spec) -> dict[str, float]:
 
 
 def _check_numbers(spec: Spec, num_images: int) -> None:
-    for name in ("steps", "batch_size", "latent_dim", "critic_width", "critic_depth", "log_every"):
+    for name in ("steps", "batch_size", "latent_dim", "critic_width", "critic_depth", "num_clusters", "log_every"):
         if getattr(spec, name) < 1:
             raise InputError(f"--{name} must be at least 1, got {getattr(spec, name)}")
     if spec.eval_every < 0:
@@ -258,6 +259,12 @@ _LEGAL = {  # hyper -> (predicate, what is legal), for numbers whose range is no
     "first_group": (lambda v: v >= 0 and v == int(v), "whole numbers from 0"),
     "label_halfperiod": (lambda v: v >= 1, "numbers from 1"),
     "label_decay": (lambda v: v >= 0, "numbers from 0"),
+    "pretrain_steps": (lambda v: v >= 0, "numbers from 0"),
+    "spike": (lambda v: 0 <= v <= 1, "shares in 0 … 1"),
+    "spike_scale": (lambda v: v > 0, "numbers above 0"),
+    "scale": (lambda v: v > 0, "numbers above 0"),
+    "df": (lambda v: v > 0, "numbers above 0"),
+    "floor": (lambda v: v >= 0, "numbers from 0"),
 }
 
 

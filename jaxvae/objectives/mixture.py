@@ -1,0 +1,196 @@
+"""VaDE: a mixture of Gaussians, learned with the VAE, as the prior. Clusters are its components.
+
+Jiang et al. 2017, Variational Deep Embedding: an unsupervised and generative approach to clustering. Generative model:
+c ~ Cat(weights), z|c ~ N(means_c, diag(vars_c)), x|z. Letters: K clusters.
+"""
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxvae.objectives.base import Context, Term
+from jaxvae.types import Hypers, Logs, ModelOutput, Program
+
+LOG_2PI = 1.8378770664093453
+LOGVAR_BOUND = 8.0
+"""Log-variances of clusters stay within ±8 (standard deviations 0.018 … 55), smoothly, so that neither they nor their
+inverses overflow and no cluster shrinks onto a single code."""
+
+RATE = 10.0
+"""The mixture learns this many times as fast as the networks: its parameters count in tens. Adam's steps know no scale,
+and at a network's rate clusters are not where the codes are before thousands of steps have passed."""
+
+SPREAD = 0.1
+"""Standard deviation of the means' start: close together, so that where the codes are decides how they part."""
+
+TEMPERATURE = 2.0
+"""The temperature at which the fit starts (see `fit_loss`)."""
+
+
+class Mixture(NamedTuple):
+    """A mixture of K diagonal Gaussians over D latents."""
+
+    log_weights: jax.Array  # [K], logarithms of weights that sum to 1
+    means: jax.Array  # [K, D]
+    logvars: jax.Array  # [K, D]
+
+
+def mixture_of(extra) -> Mixture:
+    """Return the mixture that a term's trained parameters stand for."""
+    logvars = LOGVAR_BOUND * jnp.tanh(RATE / LOGVAR_BOUND * extra["logvars"])
+    return Mixture(jax.nn.log_softmax(RATE * extra["logits"]), RATE * extra["means"], logvars)
+
+
+def init_mixture(key: jax.Array, program: Program):
+    """Return the parameters of equal weights, means close to the origin and unit variances."""
+    clusters, latents = program.num_clusters, program.latent_dim
+    return {
+        "logits": jnp.zeros(clusters),
+        "means": SPREAD / RATE * jax.random.normal(key, (clusters, latents)),
+        "logvars": jnp.zeros((clusters, latents)),
+    }
+
+
+def log_joint(mixture: Mixture, z: jax.Array) -> jax.Array:
+    """log p(z, c) [B, K] of codes z [B, D]."""
+    scaled = (z[:, None] - mixture.means) ** 2 * jnp.exp(-mixture.logvars)
+    return mixture.log_weights - 0.5 * (LOG_2PI + mixture.logvars + scaled).sum(-1)
+
+
+def cluster_kl(mixture: Mixture, mean: jax.Array, logvar: jax.Array) -> jax.Array:
+    """KL(N(mean_b, exp(logvar_b)) || N(means_c, exp(logvars_c))) in nats, [B, K]."""
+    ratio = logvar[:, None] - mixture.logvars
+    scaled = (mean[:, None] - mixture.means) ** 2 * jnp.exp(-mixture.logvars)
+    return 0.5 * (scaled + jnp.exp(ratio) - ratio - 1.0).sum(-1)
+
+
+def mixture_kl(mixture: Mixture, out: ModelOutput) -> tuple[jax.Array, jax.Array]:
+    """Return the KL of q(z, c|x) = q(z|x) p(c|z) to p(z, c) per image, nats [B], and p(c|z) [B, K].
+
+    sum_c r_c (KL(q(z|x) || p(z|c)) + log r_c - log w_c) with r_c = p(c|z) at the one sample z ~ q(z|x).
+    """
+    log_r = jax.nn.log_softmax(log_joint(mixture, out.q.z))
+    r = jnp.exp(log_r)
+    per_cluster = cluster_kl(mixture, out.q.mean, out.q.logvar) + log_r - mixture.log_weights
+    return (r * per_cluster).sum(-1), r
+
+
+def fit_loss(extra, codes: jax.Array, progress: jax.Array) -> jax.Array:
+    """What a mixture that is fitted to codes [B, D] minimises, nats: minus their log-likelihood, once past half of it.
+
+    In the first half only the means move, at equal weights and unit variances: clusters whose variances may grow cover
+    everything from where they start, and never part. The loss is -T mean_b log sum_c p(z_b, c)^(1/T) with a temperature
+    T that falls geometrically from TEMPERATURE to 1: at a higher one clusters share codes more evenly, not settling
+    on what they happen to be near at the start (Ueda & Nakano 1998, Deterministic annealing EM algorithm).
+
+    Args:
+        extra: the mixture's parameters.
+        codes: constants.
+        progress: of the fit, 0 … 1.
+    """
+    only_means = jax.lax.stop_gradient(extra) | {"means": extra["means"]}
+    mixture = mixture_of(jax.tree.map(functools.partial(jnp.where, progress < 0.5), only_means, extra))
+    temperature = TEMPERATURE ** jnp.clip(1.0 - 2.0 * progress, 0.0, 1.0)
+    return -temperature * jax.nn.logsumexp(log_joint(mixture, codes) / temperature, axis=-1).mean()
+
+
+def purity(r: jax.Array, labels: jax.Array) -> jax.Array:
+    """Return the part of a batch that has the commonest label of its cluster, in 0 … 1.
+
+    Labels are the batch's own majority, so the number is too high on small batches, by more the more clusters there
+    are: codes that know nothing score about 0.25 with 10 equal clusters and classes and 100 images (0.1 with many).
+
+    Args:
+        r: p(c|z) [B, K]; an image belongs to its likeliest cluster.
+        labels: i32[B].
+    """
+    member = jax.nn.one_hot(r.argmax(-1), r.shape[-1])
+    # In (image, label) terms, without a table of labels, whose number is not known here.
+    alike = ((member @ member.T) * (labels[:, None] == labels)).sum(-1)
+    return (member * alike[:, None]).max(0).sum() / len(labels)
+
+
+def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
+    """beta * KL(q(z, c|x) || p(z, c)) to a learned mixture of K = program.num_clusters Gaussians (VaDE, eq. 8-12, 16).
+
+    q(c|x) is p(c|z) at the sample z, and gradients flow through it. With K = 1 and a component N(0, I) this is the KL
+    of the VAE. The mixture's weights, means and variances are trained with the VAE, by its optimiser.
+
+    Clusters found from a random start are poor: one or two take everything. So for the first `pretrain_steps` steps the
+    VAE is trained alone, with pretrain_beta * KL(q(z|x) || N(0, I)), while the mixture is fitted to its codes (held
+    constant: the fit follows the codes, and does not bend them; see `fit_loss`). Then the mixture becomes the
+    prior. All of it is one program: a step knows the phase by its number. The fit adds nothing to the value that is
+    reported, only its gradient.
+
+    Logs prior_kl, the KL to the mixture (in both phases); clusters, the number of clusters in use (exp of the entropy
+    of the batch's mean p(c|z), 1 … K); pretraining, 1 or 0; and where images have one label, the batch's `purity`.
+
+    Assumes a flat Gaussian posterior.
+
+    Differs from: the paper, which pretrains a stacked autoencoder layer by layer (no KL, no noise), then fits the
+    mixture by EM to the codes of all images at once, and lowers the learning rate by a tenth every ten epochs. Here
+    the fit goes on during pretraining, by the gradient of the same likelihood on one batch at a time.
+    """
+    mixture = mixture_of(extra)
+    kl, r = mixture_kl(mixture, out)
+    pretraining = ctx.step < hypers["pretrain_steps"]
+
+    progress = ctx.step / jnp.maximum(hypers["pretrain_steps"], 1.0)
+    fit = fit_loss(extra, jax.lax.stop_gradient(out.q.z), progress)
+    alone = hypers["pretrain_beta"] * out.q.kl.sum(-1).mean() + (fit - jax.lax.stop_gradient(fit))
+    penalty = jnp.where(pretraining, alone, hypers["beta"] * kl.mean())
+
+    usage = r.mean(0)
+    logs = {
+        "prior_kl": kl.mean(),
+        "clusters": jnp.exp(jax.scipy.special.entr(usage).sum()),
+        "pretraining": pretraining.astype(jnp.float32),
+    }
+    if ctx.labels.shape[-1] == 1:
+        logs["purity"] = purity(r, ctx.labels[:, 0])
+    return penalty, logs
+
+
+def mixture_samples(key: jax.Array, shape: tuple[int, ...], extra, hypers: Hypers) -> jax.Array:
+    """Sample the mixture."""
+    mixture = mixture_of(extra)
+    c = jax.random.categorical(jax.random.fold_in(key, 0), mixture.log_weights, shape=shape[:1])
+    noise = jax.random.normal(jax.random.fold_in(key, 1), shape)
+    return mixture.means[c] + jnp.exp(0.5 * mixture.logvars[c]) * noise
+
+
+def cluster_of(extra, codes: jax.Array) -> jax.Array:
+    """Return the likeliest cluster i32[N] of codes f32[N, D], posterior means for example."""
+    return log_joint(mixture_of(extra), codes).argmax(-1)
+
+
+def cluster_accuracy(clusters: jax.Array, labels: jax.Array, num_clusters: int, num_classes: int) -> jax.Array:
+    """Return the part of images whose class is the one matched to their cluster, in 0 … 1.
+
+    The match gives each cluster at most one class and each class at most one cluster, and is the best such (Hungarian
+    method; Xie et al. 2016, DEC, eq. 10). Chance level: the share of the largest class, or little above 1/K for classes
+    and clusters of equal size.
+
+    Args:
+        clusters: i32[N] in 0 … num_clusters - 1.
+        labels: i32[N] in 0 … num_classes - 1.
+        num_clusters: K.
+        num_classes: number of classes.
+    """
+    table = jnp.zeros((num_clusters, num_classes)).at[clusters, labels].add(1.0)
+    rows, columns = optax.assignment.hungarian_algorithm(-table)
+    return table[rows, columns].sum() / len(labels)
+
+
+KL_MIXTURE = Term(
+    name="kl_mixture",
+    hypers={"beta": 1.0, "pretrain_steps": 10_000.0, "pretrain_beta": 1.0},
+    penalty=kl_to_mixture,
+    reference="Jiang et al. 2017, Variational Deep Embedding (VaDE), eq. 8-12 and 16",
+    init_extra=init_mixture,
+    sample_prior=mixture_samples,
+    is_prior_term=True,
+)
