@@ -29,6 +29,25 @@ def group_rows(factors: Factors) -> Factors:
     return dataclasses.replace(factors, groups=groups)
 
 
+def group_rows_on_host(factors: Factors) -> Factors:
+    """Do as `group_rows`, with NumPy: its radix sort takes a tenth of the time that XLA's sort takes on a CPU."""
+    if factors.groups is not None:
+        return factors
+    columns = [
+        column.astype(np.min_scalar_type(size))
+        for column, size in zip(np.asarray(factors.values).T, factors.sizes, strict=True)
+    ]
+    counts = [np.bincount(column, minlength=size) for column, size in zip(columns, factors.sizes, strict=True)]
+    counts = np.concatenate(counts or [np.zeros(0)]).astype(np.int32)
+    order = [np.argsort(column, kind="stable").astype(np.int32) for column in columns]
+    groups = RowGroups(
+        order=np.concatenate(order or [np.zeros(0, np.int32)]),
+        starts=(np.cumsum(counts) - counts).astype(np.int32),
+        counts=counts,
+    )
+    return dataclasses.replace(factors, groups=groups)
+
+
 def varying(factors: Factors) -> jax.Array:
     """Return bool[K], the factors that take two values or more in the data: fixing any other one fixes nothing."""
     owners = np.repeat(np.arange(len(factors.sizes)), factors.sizes)

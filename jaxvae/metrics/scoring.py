@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxvae.lanes import fetch, mesh_of, split_lanes, spread
 from jaxvae.metrics.checking import check_fit, checked_codes, checked_factors, checked_names, column_names, relabel
-from jaxvae.metrics.rows import draw_distinct, group_rows
+from jaxvae.metrics.rows import draw_distinct, group_rows_on_host
 from jaxvae.metrics.table import METRICS
 from jaxvae.metrics.udr import NUM_POINTS
 from jaxvae.types import Factors, InputError, look_up
@@ -132,6 +132,8 @@ def score_lanes(
         logvar = None if logvar is None else spread(logvar, mesh)
         test = test and (spread(test[0], mesh), test[1])
     every_lane = (codes, logvar, test and test[0])
+    if any(METRICS[name].needs_factors for name in names):  # sorting the rows once serves every metric and every lane
+        factors, test = group_rows_on_host(factors), test and (test[0], group_rows_on_host(test[1]))
     shared = (factors, jax.random.key(seed), test and test[1])
     scores = fetch(_score_lanes(shared, every_lane, names=names, lanes_at_once=lanes_at_once, mesh=mesh))
     # Compiled functions hand dicts back in alphabetical order; this is the order that was asked for.
@@ -195,10 +197,6 @@ def _score_siblings(codes, kl, key, *, names):
 @functools.partial(jax.jit, static_argnames=("names", "lanes_at_once", "mesh"))
 def _score_lanes(shared, every_lane, *, names, lanes_at_once, mesh):
     """Score lanes, every leaf of every_lane [R, ...], with what they share (factors, key, test factors or None)."""
-    if any(METRICS[name].needs_factors for name in names):
-        # Sorting the rows once serves every metric and every lane.
-        factors, key, test_factors = shared
-        shared = (group_rows(factors), key, test_factors and group_rows(test_factors))
 
     def score_every(shared, every_lane):
         # Lanes in equal batches: a remainder would compile everything a second time.
