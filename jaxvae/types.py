@@ -112,6 +112,9 @@ class Metric(NamedTuple):
     reference: str
     needs_logvar: bool = False
     of_siblings: bool = False
+    fixes_factors: bool = (
+        False  # whether it draws rows that share a factor's value: they are grouped once for all lanes
+    )
 
 
 class Watch(NamedTuple):

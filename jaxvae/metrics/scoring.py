@@ -132,7 +132,7 @@ def score_lanes(
         logvar = None if logvar is None else spread(logvar, mesh)
         test = test and (spread(test[0], mesh), test[1])
     every_lane = (codes, logvar, test and test[0])
-    if any(METRICS[name].needs_factors for name in names):  # sorting the rows once serves every metric and every lane
+    if any(METRICS[name].fixes_factors for name in names):
         factors, test = group_rows_on_host(factors), test and (test[0], group_rows_on_host(test[1]))
     shared = (factors, jax.random.key(seed), test and test[1])
     scores = fetch(_score_lanes(shared, every_lane, names=names, lanes_at_once=lanes_at_once, mesh=mesh))

@@ -16,8 +16,12 @@ from jaxvae.metrics.udr import unsupervised_disentanglement_ranking
 from jaxvae.types import Metric
 
 METRICS: dict[str, Metric] = {
-    "beta_vae": Metric(beta_vae_score, ("beta_vae",), needs_factors=True, reference="Higgins et al. 2017"),
-    "factor_vae": Metric(factor_vae_score, ("factor_vae",), needs_factors=True, reference="Kim & Mnih 2018"),
+    "beta_vae": Metric(
+        beta_vae_score, ("beta_vae",), needs_factors=True, reference="Higgins et al. 2017", fixes_factors=True
+    ),
+    "factor_vae": Metric(
+        factor_vae_score, ("factor_vae",), needs_factors=True, reference="Kim & Mnih 2018", fixes_factors=True
+    ),
     "mig": Metric(mutual_information_gap, ("mig",), needs_factors=True, reference="Chen et al. 2018"),
     "mig_sampled": Metric(
         sampled_mutual_information_gap,
