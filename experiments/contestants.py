@@ -56,10 +56,9 @@ class Lanes:
 
 def chosen(program: Program, axes: tuple[spec.Axis, ...] = ()) -> spec.Spec:
     """Return the sweep of one program over some axes."""
-    same = ("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth", "num_clusters")
     return spec.Spec(
         objectives=(program.objective,),
         architectures=(program.architecture,),
         sweep=axes,
-        **{name: getattr(program, name) for name in same},
+        **{name: getattr(program, name) for name in spec.PROGRAM_FIELDS},
     )

@@ -46,12 +46,11 @@ def shapes_only(image_shape: tuple[int, int, int], num_images: int = 1024) -> Da
 def trace(program: Program, num_lanes: int, mode: str, platform: str):
     """Trace the steps of a sweep over seeds on one device of a platform that need not be here."""
     seeds = spec.Axis("seed", tuple(float(seed) for seed in range(num_lanes)))
-    same = ("latent_dim", "batch_size", "dtype", "likelihood", "critic_width", "critic_depth", "num_clusters")
     chosen = spec.Spec(
         objectives=(program.objective,),
         architectures=(program.architecture,),
         sweep=(seeds,),
-        **{name: getattr(program, name) for name in same},
+        **{name: getattr(program, name) for name in spec.PROGRAM_FIELDS},
     )
     data = shapes_only(program.image_shape)
     hypers = spec.expand(chosen, program.image_shape, len(data), program.label_sizes)[0].hypers

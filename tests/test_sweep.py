@@ -65,7 +65,8 @@ def test_every_lane_equals_a_solo_run(data, mode, devices):
         assert row.step == alone.step == 20
 
 
-def test_a_lane_split_over_devices_equals_a_solo_run(objective="beta_vae"):
+def test_a_lane_split_over_devices_equals_a_solo_run():
+    objective = "beta_vae"
     images = np.random.default_rng(0).integers(0, 2, (64, 16, 16, 1), dtype=np.uint8) * 255
     chosen = dataclasses.replace(program(objective), architecture="conv", image_shape=(16, 16, 1))
     states = []
