@@ -29,6 +29,7 @@ METRICS: dict[str, Metric] = {
         needs_factors=True,
         reference="Chen et al. 2018",
         needs_logvar=True,
+        fixes_factors=True,
     ),
     "dci": Metric(
         dci_scores,
