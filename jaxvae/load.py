@@ -12,14 +12,14 @@ import numpy as np
 from jaxvae import models
 from jaxvae.train import workdir
 from jaxvae.train.checkpoint import CheckpointError, Checkpoints
-from jaxvae.types import InputError, Program
+from jaxvae.types import InputError, Networks, Program
 
 
 @functools.cache
 def _compiled(program: Program, method: str):
-    """Return jitted (params, x) -> method of the architecture; shared by every model of a program."""
+    """Return jitted (variables, x) -> method of the architecture; shared by every model of a program."""
     module = models.build(program)
-    return jax.jit(lambda params, x: module.apply({"params": params}, x, method=method))
+    return jax.jit(lambda variables, x: module.apply(variables, x, method=method))
 
 
 class Model:
@@ -27,13 +27,18 @@ class Model:
 
     Attributes:
         program: architecture, likelihood, image shape, number of latents.
-        params: the parameters, nested dictionaries of arrays.
+        networks: what was learned: the architecture's variables, and what the objective's terms trained beside them.
         about: what is known of it: lane, objective, hypers, status, scores.
     """
 
-    def __init__(self, program: Program, params: dict[str, Any], about: dict[str, Any]):
+    def __init__(self, program: Program, networks: Networks, about: dict[str, Any]):
         self.program, self.about = program, about
-        self.params = jax.tree.map(jnp.asarray, params)
+        self.networks = jax.tree.map(jnp.asarray, networks)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The architecture's parameters, nested dictionaries of arrays."""
+        return self.networks.variables["params"]
 
     def __repr__(self) -> str:
         known = " ".join(f"{n}={v}" for n, v in self.about.items() if v is not None)
@@ -62,11 +67,12 @@ class Model:
         Raises:
             InputError: the shape is not the model's.
         """
-        return _compiled(self.program, "encode")(self.params, self._images(images))
+        return _compiled(self.program, "encode")(self.networks.variables, self._images(images))
 
     def decode(self, z) -> jax.Array:
         """Return the mean image of p(x|z), f32[B, H, W, C] in [0, 1], for codes [B, D]."""
-        return models.likelihood(self.program).mean(_compiled(self.program, "decode")(self.params, self._codes(z)))
+        logits = _compiled(self.program, "decode")(self.networks.variables, self._codes(z))
+        return models.likelihood(self.program).mean(logits)
 
     def reconstruct(self, images) -> jax.Array:
         """Return images f32[B, H, W, C] in [0, 1] decoded from the posterior means of images [B, H, W, C]."""
@@ -116,8 +122,8 @@ class Sweep:
         """The number of waves, parts of the sweep that were trained (and are read) as a whole."""
         return len(self._waves)
 
-    def wave(self, number: int) -> tuple[Program, list[dict[str, Any]], dict[str, Any]]:
-        """Return (program, lanes, VAE parameters [R, …] as NumPy arrays) of a wave; lanes now with step and status.
+    def wave(self, number: int) -> tuple[Program, list[dict[str, Any]], Networks]:
+        """Return (program, lanes, networks [R, …] as NumPy arrays) of a wave; lanes now with step and status.
 
         Raises:
             CheckpointError: the wave has not been saved yet, or its checkpoint is damaged.
@@ -131,7 +137,7 @@ class Sweep:
                 raise CheckpointError(
                     f"{directory} holds no finished checkpoint: those lanes have not been trained yet"
                 )
-            state, _ = checkpoints.restore(step, only=("params/vae/model", "status"))
+            state, _ = checkpoints.restore(step, only=("params/vae", "model_state", "status"))
         finally:
             checkpoints.close()
         tuples = {name: tuple(v) for name, v in wave["program"].items() if isinstance(v, list)}  # JSON has none
@@ -140,7 +146,10 @@ class Sweep:
             about | {"step": step, "status": "ok" if status < 0 else f"diverged at step {status}"}
             for about, status in zip(wave["lanes"], state["status"].tolist(), strict=True)
         ]
-        return program, lanes, state["params"]["vae"]["model"]
+        vae = state["params"]["vae"]
+        # An empty dictionary leaves no trace in a checkpoint.
+        networks = Networks({"params": vae["model"], **state.get("model_state", {})}, vae.get("extra", {}))
+        return program, lanes, networks
 
     def model(self, lane: int) -> Model:
         """Return the model of a lane by its number.
@@ -151,10 +160,10 @@ class Sweep:
         if not 0 <= lane < len(self.lanes):
             raise InputError(f"there is no lane {lane}; this sweep has lanes 0 to {len(self.lanes) - 1}")
         number = next(n for n, wave in enumerate(self._waves) if lane <= wave["lanes"][-1]["lane"])
-        program, lanes, params = self.wave(number)
+        program, lanes, networks = self.wave(number)
         index = lane - lanes[0]["lane"]
         scores = next((row for row in self.results if row["lane"] == lane), {})
-        return Model(program, jax.tree.map(lambda leaf: leaf[index], params), scores | lanes[index])
+        return Model(program, jax.tree.map(lambda leaf: leaf[index], networks), scores | lanes[index])
 
     def select(self, **wanted: Any) -> Model:
         """Return the one model whose lane has these values: `select(beta=4.0, seed=0)`, `select(objective="vae")`.

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from jaxvae.load import Model
-from jaxvae.types import InputError, Program
+from jaxvae.types import InputError, Networks, Program
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _DTYPES = {
@@ -157,4 +157,4 @@ def load_pretrained(path: str | pathlib.Path) -> Model:
     except (KeyError, ValueError, IndexError) as error:
         raise PretrainedError(f"{path / 'model.pt'} does not hold a Burgess network ({error!r})") from None
     about = {n: specs.get(n) for n in ("experiment", "loss", "dataset", "epochs", "lr", "batch_size", "seed")}
-    return Model(program, params, about)
+    return Model(program, Networks({"params": params}, {}), about)

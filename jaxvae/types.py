@@ -61,6 +61,13 @@ class Program:
     num_clusters: int = 10  # components of a mixture prior
 
 
+class Networks(NamedTuple):
+    """A trained VAE: what its architecture and its objective have learned; leaves may lead with lanes [R, …]."""
+
+    variables: dict[str, Any]  # of the architecture, as linen takes them: {"params": …, "batch_stats": …, …}
+    extra: dict[str, Any]  # {term: parameters} of the objective's terms that have any
+
+
 @flax.struct.dataclass
 class TrainState:
     """Everything one run remembers between steps. No random key: streams are functions of (seed, stream, step)."""
@@ -70,6 +77,11 @@ class TrainState:
     opt: dict[str, Any]  # one Optax state per player, same keys as params
     model_state: dict[str, Any]  # batch statistics and the like, {} when there are none
     status: jax.Array  # i32[], -1 while healthy, else the step whose loss or gradient was first not finite
+
+    @property
+    def networks(self) -> Networks:
+        """Return the VAE as it is now."""
+        return Networks({"params": self.params["vae"]["model"], **self.model_state}, self.params["vae"]["extra"])
 
 
 class RowGroups(NamedTuple):
@@ -118,15 +130,15 @@ class Metric(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """What training calls between steps to see how its lanes do: `score(program, hypers, params, data) -> columns`.
+    """What training calls between steps to see how its lanes do: `score(program, hypers, networks, data) -> columns`.
 
-    hypers {name: [R']} and params (of the VAE, leaves [R', …]) lie on the devices, lanes split; lanes past those that
+    hypers {name: [R']} and networks (leaves [R', …]) lie on the devices, lanes split; lanes past those that
     are trained only pad. data is the training set as it lies there. The columns are NumPy [R'], one for every name in
     `columns`; they become columns of history.csv.
     """
 
     columns: tuple[str, ...]
-    score: Callable[[Program, Hypers, dict[str, Any], Any], dict[str, np.ndarray]]
+    score: Callable[[Program, Hypers, Networks, Any], dict[str, np.ndarray]]
 
 
 class Showcase(NamedTuple):

@@ -1,7 +1,6 @@
 """Codes and losses of a whole data set, of every lane in one compiled call. Knows no metric."""
 
 import functools
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,24 +10,27 @@ from jaxvae import models
 from jaxvae.data.grid import Dataset
 from jaxvae.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.train.keys import Stream, key_for
-from jaxvae.types import Hypers, Program
+from jaxvae.types import Hypers, Networks, Program
 
 BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache
 
 
 @functools.cache
 def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
-    """Return the jitted (data, hypers, params [R, …]) -> (means [R, N, D], logvar, nll [R, N/B], kl [R, N/B, D])."""
+    """Return the jitted (data, hypers, networks [R, …]) -> (means [R, N, D], logvar, nll [R, N/B], kl [R, N/B, D])."""
     module, likelihood = models.build(program), models.likelihood(program)
 
     def encode_lane(data: Dataset, lane):
-        hypers, params = lane
+        hypers, networks = lane
 
         def one_batch(number):
             indices = number * BATCH + jnp.arange(BATCH)
             real = indices < len(data)  # the last batch may run over the end; what does is not counted
-            images = data.batch(jnp.minimum(indices, len(data) - 1))
-            out = module.apply({"params": params}, images, key_for(0, Stream.EVALUATE, number))
+            indices = jnp.minimum(indices, len(data) - 1)
+            images = data.batch(indices)
+            out = module.apply(
+                networks.variables, images, key_for(0, Stream.EVALUATE, number), labels=data.factors[indices]
+            )
             nll = likelihood.nll(out.logits, images, hypers)
             codes = (out.q.mean, out.q.logvar if with_logvar else None)
             return codes, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0)
@@ -41,14 +43,14 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
 
 
 def encode(
-    program: Program, hypers: dict[str, np.ndarray], params: dict[str, Any], data: Dataset, *, with_logvar: bool = False
+    program: Program, hypers: dict[str, np.ndarray], networks: Networks, data: Dataset, *, with_logvar: bool = False
 ) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
     """Encode and reconstruct a whole data set with every lane, in one compiled call.
 
     Args:
         program: the lanes' program.
         hypers: name -> [R]; only those of the likelihood are read.
-        params: VAE parameters, leaves [R, …].
+        networks: the lanes' networks, leaves [R, …].
         data: N images.
         with_logvar: whether to keep log-variances, which take as much memory as the means.
 
@@ -57,24 +59,24 @@ def encode(
         None; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images of the KL to
         the prior per latent [R, D], nats.
     """
-    lanes = len(jax.tree.leaves(params)[0])
+    lanes = len(jax.tree.leaves(networks)[0])
     mesh = make_mesh(lanes, sharing=True)
     numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
-    hypers, params = put_lanes(pad_lanes((numbers, params), padded_size(lanes, mesh)), mesh)
+    hypers, networks = put_lanes(pad_lanes((numbers, networks), padded_size(lanes, mesh)), mesh)
     means, logvar, nll, kl = encode_in_place(
-        program, hypers, params, put_everywhere(data, mesh), with_logvar=with_logvar
+        program, hypers, networks, put_everywhere(data, mesh), with_logvar=with_logvar
     )
     return means, logvar, nll[:lanes], kl[:lanes]
 
 
 def encode_in_place(
-    program: Program, hypers: Hypers, params: dict[str, Any], data: Dataset, *, with_logvar: bool = False
+    program: Program, hypers: Hypers, networks: Networks, data: Dataset, *, with_logvar: bool = False
 ) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
-    """Do as `encode` for hypers and parameters [R', …] that lie on the devices, lanes split, and data that does."""
-    mesh = jax.tree.leaves(params)[0].sharding.mesh
+    """Do as `encode` for hypers and networks [R', …] that lie on the devices, lanes split, and data that does."""
+    mesh = jax.tree.leaves(networks)[0].sharding.mesh
     numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
     # Side by side fills an accelerator; one after another stays in a CPU's cache.
     mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
-    means, logvar, nll, kl = _compiled_encode(program, mesh, mode, with_logvar)(data, (numbers, params))
+    means, logvar, nll, kl = _compiled_encode(program, mesh, mode, with_logvar)(data, (numbers, networks))
     nll, kl = fetch((nll, kl), lambda sums: sums.sum(1, dtype=np.float64) / len(data))
     return means, logvar, nll, kl

@@ -14,7 +14,7 @@ from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
 from jaxvae.lanes import put_everywhere
 from jaxvae.load import Sweep
-from jaxvae.types import Factors, Hypers, Program, Results, Watch, look_up
+from jaxvae.types import Factors, Hypers, Networks, Program, Results, Watch, look_up
 
 LOSSES = ("reconstruction", "kl", "elbo")
 
@@ -62,10 +62,10 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
     names = tuple(name for name in choose_metrics(names, data)[0] if not metrics.METRICS[name].of_siblings)
     with_logvar, factors = needs_logvar(names), Factors(data.factors, data.factor_sizes)
 
-    def score(program: Program, hypers: Hypers, params: dict[str, Any], trained_on: Dataset) -> dict[str, np.ndarray]:
-        mesh = jax.tree.leaves(params)[0].sharding.mesh
+    def score(program: Program, hypers: Hypers, networks: Networks, trained_on: Dataset) -> dict[str, np.ndarray]:
+        mesh = jax.tree.leaves(networks)[0].sharding.mesh
         there = trained_on if is_training_set else put_everywhere(data, mesh)
-        means, logvar, reconstruction, kl = encode_in_place(program, hypers, params, there, with_logvar=with_logvar)
+        means, logvar, reconstruction, kl = encode_in_place(program, hypers, networks, there, with_logvar=with_logvar)
         scores = metrics.score_lanes(means, factors, names, seed=0, logvar=logvar)
         return {"reconstruction": reconstruction, "elbo": -reconstruction - kl.sum(-1)} | scores
 
@@ -139,12 +139,12 @@ def evaluate(
     with_logvar = needs_logvar(of_one)
     rows, settings, kl_per_latent, points = [], [], [], []
     for number in range(sweep.num_waves):
-        program, lanes, params = sweep.wave(number)
+        program, lanes, networks = sweep.wave(number)
         say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
         hypers = {
             name: np.array([lane[name] for lane in lanes], np.float32) for name in models.likelihood(program).hypers
         }
-        means, logvar, reconstruction, kl = encode(program, hypers, params, data, with_logvar=with_logvar)
+        means, logvar, reconstruction, kl = encode(program, hypers, networks, data, with_logvar=with_logvar)
         factors = Factors(data.factors, data.factor_sizes)
         scores = metrics.score_lanes(means, factors, of_one, seed=0, logvar=logvar)
         if of_siblings:

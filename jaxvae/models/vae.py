@@ -29,6 +29,8 @@ def standard_normal_kl(mean: jax.Array, logvar: jax.Array) -> jax.Array:
 class VAE(nn.Module):
     """A flat VAE with a standard normal prior.
 
+    Labels i32[B, K] are there for architectures that are told them; a flat one does not look.
+
     Attributes:
         encoder: images f32[B, H, W, C] -> [B, 2D], means then log-variances.
         decoder: z f32[B, D] -> logits [B, H, W, C].
@@ -37,20 +39,26 @@ class VAE(nn.Module):
     encoder: nn.Module
     decoder: nn.Module
 
-    def encode(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def encode(self, images: jax.Array, labels: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:
         """Return the mean and log-variance of q(z|x), each f32[B, D], for images [B, H, W, C] in [0, 1]."""
         mean, logvar = jnp.split(self.encoder(images).astype(jnp.float32), 2, axis=-1)
         return mean, logvar
 
-    def decode(self, z: jax.Array) -> jax.Array:
+    def decode(self, z: jax.Array, labels: jax.Array | None = None) -> jax.Array:
         """Return the logits f32[B, H, W, C] of p(x|z) for z [B, D]."""
         return self.decoder(z).astype(jnp.float32)
 
-    def __call__(self, images: jax.Array, key: jax.Array, noise_scale: jax.Array | float = 1.0) -> ModelOutput:
+    def __call__(
+        self,
+        images: jax.Array,
+        key: jax.Array,
+        noise_scale: jax.Array | float = 1.0,
+        labels: jax.Array | None = None,
+    ) -> ModelOutput:
         """Encode images f32[B, H, W, C] in [0, 1], sample once per image (see reparameterise), decode."""
-        mean, logvar = self.encode(images)
+        mean, logvar = self.encode(images, labels)
         z = reparameterise(key, mean, logvar, noise_scale)
-        return ModelOutput(self.decode(z), Posterior(mean, logvar, z, standard_normal_kl(mean, logvar)))
+        return ModelOutput(self.decode(z, labels), Posterior(mean, logvar, z, standard_normal_kl(mean, logvar)))
 
 
 class Likelihood(NamedTuple):

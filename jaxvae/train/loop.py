@@ -305,7 +305,7 @@ def _look(watch: Watch, placed: placing.Placed, hypers: Hypers, state: TrainStat
         InputError: memory has run out in one of several processes, which cannot be told to halve the wave together.
     """
     try:
-        return watch.score(placed.program, hypers, state.params["vae"]["model"], placed.data)
+        return watch.score(placed.program, hypers, state.networks, placed.data)
     except Exception as error:
         if hosts.count() == 1 or not memory.is_exhausted(error):
             raise

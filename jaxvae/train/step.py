@@ -61,22 +61,21 @@ def loss(
     model, objective = models.build(program), objectives.objective(program.objective)
     key = functools.partial(key_for, hypers["seed"], step=state.step)
     indices = _sample(data, program, hypers, Stream.BATCH, state.step)
-    images = data.batch(indices)
+    images, labels = data.batch(indices), data.factors[indices]
 
-    def forward(model_params, images, noise):
-        variables = {"params": model_params, **state.model_state}
-        return model.apply(variables, images, noise, hypers["noise_scale"], mutable=list(state.model_state))
+    def forward(model_params, images, labels, noise):
+        # Collections that may be written are batch statistics and the like: this is what tells a model that it trains.
+        variables, written = {"params": model_params, **state.model_state}, list(state.model_state)
+        return model.apply(variables, images, noise, hypers["noise_scale"], labels, mutable=written)
 
     def other_codes():
-        other = data.batch(_sample(data, program, hypers, Stream.OTHER_BATCH, state.step))
-        out, _ = forward(jax.lax.stop_gradient(params["vae"]["model"]), other, key(Stream.OTHER_NOISE))
-        return out.q.z
+        other = _sample(data, program, hypers, Stream.OTHER_BATCH, state.step)
+        constant = jax.lax.stop_gradient(params["vae"]["model"])
+        return forward(constant, data.batch(other), data.factors[other], key(Stream.OTHER_NOISE))[0].q.z
 
-    out, model_state = forward(params["vae"]["model"], images, key(Stream.NOISE))
+    out, model_state = forward(params["vae"]["model"], images, labels, key(Stream.NOISE))
     nll = models.likelihood(program).nll(out.logits, images, hypers).mean()
-    context = objectives.Context(
-        program, state.step, len(data), key(Stream.PENALTY), data.factors[indices], other_codes
-    )
+    context = objectives.Context(program, state.step, len(data), key(Stream.PENALTY), labels, other_codes)
     penalty, logs = objective.penalty(out, params["vae"]["extra"], params["critic"], hypers, context)
     total = nll + penalty
     return total, ({"loss": total, "nll": nll, "kl": out.q.kl.sum(-1).mean(), **logs}, dict(model_state))
