@@ -137,8 +137,8 @@ def count(program: Program) -> Count | None:
     """Count one training step of one lane.
 
     Terms without networks of their own add nothing that is counted. FactorVAE adds the encoder on a second batch; the
-    critic forward on both batches, trained on both; and backward through the first batch's to its input once more, for
-    the VAE. Returns None where a network is not known here.
+    critic trained on both batches, which gives the VAE its gradient too, but for the product back to the first batch's
+    codes. Returns None where a network is not known here.
     """
     networks, terms = layers(program), objectives.objective(program.objective).terms
     foreign = [
@@ -152,8 +152,8 @@ def count(program: Program) -> Count | None:
     trained = encoder + decoder
     if any(term.name == "tc_critic" for term in terms):
         judge = critic(program)
-        # A backward pass to the input alone costs what a forward pass does, and moves as much.
-        passes += [_forward(encoder, batch, size), _trained(judge, 2 * batch, size), _forward(judge, batch, size)]
+        # A product back to the input alone costs what a forward one does, and moves as much.
+        passes += [_forward(encoder, batch, size), _trained(judge, 2 * batch, size), _forward(judge[:1], batch, size)]
         trained = trained + judge
     size_of_all = parameters(trained)
     return Count(

@@ -7,7 +7,7 @@ import pytest
 
 from jaxvae import objectives
 from jaxvae.data.grid import from_arrays
-from jaxvae.objectives.factor_vae import permute_latents
+from jaxvae.objectives.factor_vae import init_critic, permute_latents, play
 from jaxvae.train import step
 from jaxvae.types import InputError, Program
 
@@ -133,6 +133,36 @@ def test_a_step_moves_the_critic_the_same_way_whatever_gamma_is(data):
         state, _ = jax.jit(step.train_step, static_argnums=0)(program("factor_vae"), data, hypers, state)
         critics.append(state.params["critic"])
     jax.tree.map(np.testing.assert_array_equal, *critics)
+
+
+def test_the_players_shared_backward_pass_is_the_gradient_of_each_players_own_loss():
+    critic = init_critic(jax.random.key(0), program("factor_vae"))
+    codes, shuffled = jax.random.normal(jax.random.key(1), (2, 16, 3))
+
+    def logits(critic, z):
+        *hidden, last = critic.values()
+        for layer in hidden:
+            z = jax.nn.leaky_relu(z @ layer["kernel"] + layer["bias"], 0.2)
+        return z @ last["kernel"] + last["bias"]
+
+    def total_correlation(codes):
+        return jnp.subtract(*logits(critic, codes).T).mean()
+
+    def cross_entropy(critic):
+        truth = jnp.repeat(jnp.arange(2), 16)
+        both = jax.nn.log_softmax(logits(critic, jnp.concatenate([codes, shuffled])))
+        return -jnp.take_along_axis(both, truth[:, None], 1).mean()
+
+    def both(critic, codes):
+        tc, ce, _ = play("float32", critic, codes, shuffled)
+        return 3.0 * tc + 2.0 * ce, (tc, ce)
+
+    (of_critic, of_codes), (tc, ce) = jax.grad(both, argnums=(0, 1), has_aux=True)(critic, codes)
+    assert float(tc) == pytest.approx(float(total_correlation(codes)), rel=1e-5)
+    assert float(ce) == pytest.approx(float(cross_entropy(critic)), rel=1e-5)
+    np.testing.assert_allclose(of_codes, 3.0 * jax.grad(total_correlation)(codes), rtol=1e-4, atol=1e-7)
+    expected = jax.grad(cross_entropy)(critic)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, 2.0 * b, rtol=1e-4, atol=1e-6), of_critic, expected)
 
 
 def test_shuffled_latents_keep_their_values_and_lose_their_company():

@@ -3,6 +3,9 @@
 Kim & Mnih 2018, Disentangling by Factorising, eq. 2-3 and algorithm 2.
 """
 
+import functools
+import itertools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -10,31 +13,22 @@ import jax.numpy as jnp
 from jaxvae.objectives.base import Context, Term
 from jaxvae.types import Hypers, Logs, ModelOutput, Program
 
-
-class Critic(nn.Module):
-    """A leaky-ReLU MLP: z [B, D] -> logits [B, 2] for "from q(z)" and "from the product of the marginals"."""
-
-    width: int
-    depth: int
-    dtype: str = "float32"
-
-    @nn.compact
-    def __call__(self, codes: jax.Array) -> jax.Array:
-        z = codes
-        for _ in range(self.depth):
-            dense = nn.Dense(self.width, dtype=self.dtype, kernel_init=nn.initializers.he_uniform())
-            z = nn.leaky_relu(dense(z), 0.2)
-        return nn.Dense(2, dtype=self.dtype, kernel_init=nn.initializers.he_uniform())(z).astype(codes.dtype)
+SLOPE = 0.2  # of the critic's leaky ReLUs
 
 
-def critic_of(program: Program) -> Critic:
-    """Return the critic network of a program; the paper's is 6 layers of 1000."""
-    return Critic(program.critic_width, program.critic_depth, program.dtype)
+def init_critic(key: jax.Array, program: Program) -> dict[str, dict[str, jax.Array]]:
+    """Return the parameters of a leaky-ReLU MLP, z [B, D] -> logits [B, 2]; the paper's has 6 layers of 1000.
 
-
-def init_critic(key: jax.Array, program: Program):
-    """Return the critic's parameters."""
-    return critic_of(program).init(key, jnp.zeros((1, program.latent_dim)))["params"]
+    Logits are for "from q(z)" and "from the product of the marginals". He uniform weights, zero biases.
+    """
+    widths = (program.latent_dim, *(program.critic_width,) * program.critic_depth, 2)
+    return {
+        f"Dense_{i}": {
+            "kernel": nn.initializers.he_uniform()(jax.random.fold_in(key, i), (ins, outs)),
+            "bias": jnp.zeros(outs),
+        }
+        for i, (ins, outs) in enumerate(itertools.pairwise(widths))
+    }
 
 
 def permute_latents(key: jax.Array, z: jax.Array) -> jax.Array:
@@ -43,30 +37,82 @@ def permute_latents(key: jax.Array, z: jax.Array) -> jax.Array:
     return jax.random.permutation(key, z, axis=0, independent=True)
 
 
+def _layers(critic) -> list[tuple[jax.Array, jax.Array]]:
+    """Return (kernel, bias) of the critic's layers, first to last."""
+    return [(critic[f"Dense_{i}"]["kernel"], critic[f"Dense_{i}"]["bias"]) for i in range(len(critic))]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def play(dtype: str, critic, codes: jax.Array, shuffled: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return what each player minimises, and how often the critic is right; each f32[].
+
+    First the total correlation mean_b[logit_q(z_b) - logit_product(z_b)], differentiable in the codes and not in the
+    critic. Then the critic's cross-entropy in nats, differentiable in the critic and not in the codes. Then the part of
+    all 2 B codes that the critic tells right, in 0 … 1, not differentiable.
+
+    The two players' gradients take one pass forwards and one backwards between them. With two classes the cross-entropy
+    of a code depends on its difference of logits alone, and so does the total correlation: at every layer the
+    gradients of the two are the same, up to a number for each code. That number enters where the critic's gradient is
+    summed over codes.
+
+    Args:
+        dtype: of the critic's arithmetic.
+        critic: its parameters, as `init_critic` makes them.
+        codes: z [B, D].
+        shuffled: samples of the product of the marginals [B, D]; constants.
+    """
+    return _play(dtype, critic, codes, shuffled)[0]
+
+
+def _play(dtype, critic, codes, shuffled):
+    num = len(codes)
+    inputs = [jnp.concatenate([codes, shuffled]).astype(dtype)]
+    *hidden, last = [(kernel.astype(dtype), bias.astype(dtype)) for kernel, bias in _layers(critic)]
+    for kernel, bias in hidden:
+        inputs.append(nn.leaky_relu(inputs[-1] @ kernel + bias, SLOPE))
+    logits = (inputs[-1] @ last[0] + last[1]).astype(codes.dtype)
+    difference = logits[:, 0] - logits[:, 1]
+    wrong = difference * jnp.where(jnp.arange(2 * num) < num, -1.0, 1.0)
+    values = difference[:num].mean(), jax.nn.softplus(wrong).mean(), (wrong < 0).mean()
+    return values, (critic, inputs, difference)
+
+
+def _play_backwards(dtype, kept, cotangents):
+    critic, inputs, difference = kept
+    of_tc, of_cross_entropy, _ = cotangents
+    num = len(difference) // 2
+    from_codes = jnp.arange(2 * num) < num
+    # Derivative of the mean cross-entropy by each difference of logits.
+    weight = of_cross_entropy * (jax.nn.sigmoid(difference) - from_codes) / (2 * num)
+    weight = weight[:, None].astype(dtype)
+    delta = jnp.tile(jnp.asarray([1.0, -1.0], dtype), (2 * num, 1))  # derivative of each difference, layer by layer
+    gradients = {}
+    for i, (kernel, _) in reversed(list(enumerate(_layers(critic)))):
+        weighed = weight * delta
+        gradients[f"Dense_{i}"] = {
+            "kernel": (inputs[i].T @ weighed).astype(kernel.dtype),
+            "bias": weighed.sum(0).astype(kernel.dtype),
+        }
+        delta = delta @ kernel.astype(dtype).T
+        if i:
+            delta *= jnp.where(inputs[i] > 0, 1.0, SLOPE).astype(dtype)
+    gradient = of_tc / num * delta[:num].astype(difference.dtype)
+    return gradients, gradient, jnp.zeros_like(gradient)
+
+
+play.defvjp(_play, _play_backwards)
+
+
 def total_correlation(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
     """gamma * mean(logit_q - logit_product) for the VAE, and the critic's own cross-entropy for the critic.
 
-    The two players share one backward pass and do not touch each other: the first summand sees the critic's parameters
-    as constants, the second sees the codes as constants. The second summand has the value zero, so the loss that is
+    The two players do not touch each other (see `play`). The second summand has the value zero, so the loss that is
     reported is the VAE's. The shuffled codes come from a second, independent batch, as in the paper's algorithm 2.
 
     Differs from: disentanglement_lib, which shuffles the codes of the same batch.
     """
-
-    def logits(parameters, z):
-        return critic_of(ctx.program).apply({"params": parameters}, z)
-
-    # Player one, the VAE: gradients flow through the critic's input only.
-    real = logits(jax.lax.stop_gradient(critic), out.q.z)
-    tc = (real[:, 0] - real[:, 1]).mean()
-
-    # Player two, the critic: gradients flow to its parameters only.
-    codes = jax.lax.stop_gradient(out.q.z)
-    shuffled = permute_latents(ctx.key, jax.lax.stop_gradient(ctx.other_codes()))
-    on_codes, on_shuffled = jax.nn.log_softmax(logits(critic, codes)), jax.nn.log_softmax(logits(critic, shuffled))
-    cross_entropy = -0.5 * (on_codes[:, 0].mean() + on_shuffled[:, 1].mean())
-    correct = 0.5 * ((on_codes[:, 0] > on_codes[:, 1]).mean() + (on_shuffled[:, 1] > on_shuffled[:, 0]).mean())
-
+    shuffled = permute_latents(ctx.key, ctx.other_codes())
+    tc, cross_entropy, correct = play(ctx.program.dtype, critic, out.q.z, jax.lax.stop_gradient(shuffled))
     penalty = hypers["gamma"] * tc + (cross_entropy - jax.lax.stop_gradient(cross_entropy))
     return penalty, {"tc": tc, "critic_loss": cross_entropy, "critic_accuracy": correct}
 
