@@ -264,7 +264,8 @@ def main(_) -> None:
 def run(sweep: spec.Spec, groups: list[spec.Group], train: data.Dataset, path: pathlib.Path, started: str) -> None:
     """Train, score and report a checked sweep in its own folder."""
     num_lanes = sum(group.num_lanes for group in groups)
-    print(f"{train}\n{num_lanes} lanes in {len(groups)} group(s), {sweep.steps:,} steps each -> {path}")
+    programs = f" of {len(groups)} programs" if len(groups) > 1 else ""
+    print(f"{train}\n{num_lanes} lane{'s' * (num_lanes > 1)}{programs}, {sweep.steps:,} steps each -> {path}")
     split = data.DATASETS[sweep.dataset].evaluation_split
     scored_on = train if split == "train" else data.load(sweep.dataset, split, sweep.data_dir)
     watch = evaluate.watch(sweep.metrics, scored_on, is_training_set=scored_on is train)
