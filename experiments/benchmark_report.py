@@ -235,9 +235,13 @@ def save_figure(lines: list[dict], path: pathlib.Path) -> None:
         axes.set_xticks(every, [str(number) for number in every])
         axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel("lanes trained together")
-    rate.set_yscale("log")
-    rate.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    rate.yaxis.set_minor_locator(NullLocator())
+    rates = [line["images_per_s"]["median"] for line in timed]
+    if max(rates) > 10 * min(rates):
+        rate.set_yscale("log")
+        rate.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        rate.yaxis.set_minor_locator(NullLocator())
+    else:
+        rate.set_ylim(0)
     rate.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     rate.set_title("images per second, all lanes")
     cost.set_ylim(0, 1.08 * cost.get_ylim()[1])
