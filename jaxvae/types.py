@@ -107,7 +107,7 @@ class Factors:
 
 
 class Metric(NamedTuple):
-    """A score of codes, in one of two forms; both are pure and jittable.
+    """A score of codes, in one of three forms; all are pure and jittable.
 
     Of one model, `function(codes f32[N, D], factors, key, *, test=None) -> {key: f32[]}`: `test` is None or a pair
     (codes, factors) of held-out points for metrics that fit a predictor. One that needs_logvar is also given
@@ -116,6 +116,9 @@ class Metric(NamedTuple):
     Of siblings, S models of one setting that differ in their seed alone:
     `function(codes f32[S, N, D], kl f32[S, D], key) -> {key: f32[S]}`. All have encoded the same N images; kl is each
     latent's KL to the prior in nats, mean over the data. S >= 2.
+
+    Of clusters, which an objective's prior puts the codes of one model into:
+    `function(clusters i32[N], labels, num_clusters) -> {key: f32[]}`, where labels are Factors of one column.
     """
 
     function: Any
@@ -127,6 +130,12 @@ class Metric(NamedTuple):
     fixes_factors: bool = (
         False  # whether it draws rows that share a factor's value: they are grouped once for all lanes
     )
+    of_clusters: bool = False
+
+    @property
+    def of_codes(self) -> bool:
+        """Whether the codes of one model are all there is to score."""
+        return not (self.of_siblings or self.of_clusters)
 
 
 class Watch(NamedTuple):

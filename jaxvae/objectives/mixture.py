@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxvae.objectives.base import Context, Term
 from jaxvae.types import Hypers, Logs, ModelOutput, Program
@@ -120,7 +119,8 @@ def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
     of the VAE. The mixture's weights, means and variances are trained with the VAE, by its optimiser.
 
     Clusters found from a random start are poor: one or two take everything. So for the first `pretrain_steps` steps the
-    VAE is trained alone, with pretrain_beta * KL(q(z|x) || N(0, I)), while the mixture is fitted to its codes (held
+    VAE is trained alone, with pretrain_beta * KL(q(z|x) || N(0, I)): little of it, since the whole KL makes of all
+    codes one Gaussian, in which no clusters are left to find. Meanwhile the mixture is fitted to the codes (held
     constant: the fit follows the codes, and does not bend them; see `fit_loss`). Then the mixture becomes the
     prior. All of it is one program: a step knows the phase by its number. The fit adds nothing to the value that is
     reported, only its gradient.
@@ -168,30 +168,13 @@ def cluster_of(extra, codes: jax.Array) -> jax.Array:
     return log_joint(mixture_of(extra), codes).argmax(-1)
 
 
-def cluster_accuracy(clusters: jax.Array, labels: jax.Array, num_clusters: int, num_classes: int) -> jax.Array:
-    """Return the part of images whose class is the one matched to their cluster, in 0 … 1.
-
-    The match gives each cluster at most one class and each class at most one cluster, and is the best such (Hungarian
-    method; Xie et al. 2016, DEC, eq. 10). Chance level: the share of the largest class, or little above 1/K for classes
-    and clusters of equal size.
-
-    Args:
-        clusters: i32[N] in 0 … num_clusters - 1.
-        labels: i32[N] in 0 … num_classes - 1.
-        num_clusters: K.
-        num_classes: number of classes.
-    """
-    table = jnp.zeros((num_clusters, num_classes)).at[clusters, labels].add(1.0)
-    rows, columns = optax.assignment.hungarian_algorithm(-table)
-    return table[rows, columns].sum() / len(labels)
-
-
 KL_MIXTURE = Term(
     name="kl_mixture",
-    hypers={"beta": 1.0, "pretrain_steps": 10_000.0, "pretrain_beta": 1.0},
+    hypers={"beta": 1.0, "pretrain_steps": 10_000.0, "pretrain_beta": 0.01},
     penalty=kl_to_mixture,
     reference="Jiang et al. 2017, Variational Deep Embedding (VaDE), eq. 8-12 and 16",
     init_extra=init_mixture,
     sample_prior=mixture_samples,
     is_prior_term=True,
+    assign=cluster_of,
 )
