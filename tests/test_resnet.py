@@ -88,7 +88,7 @@ def test_it_learns_colours_and_lanes_equal_solo_runs():
 @pytest.mark.slow
 def test_it_rebuilds_coloured_images_at_least_as_well_as_the_studys_network():
     train, test = (
-        from_arrays("coloured", coloured(count, 32, seed), annotation="none") for count, seed in ((4000, 0), (500, 1))
+        from_arrays("coloured", coloured(count, 16, seed), annotation="none") for count, seed in ((4000, 0), (500, 1))
     )
     found = {}
     for architecture in ("conv", "resnet"):
@@ -97,7 +97,7 @@ def test_it_rebuilds_coloured_images_at_least_as_well_as_the_studys_network():
 
         advance = jax.jit(lambda data, hypers, state: step.train_step(program, data, hypers, state)[0])  # noqa: B023
         state = step.init_state(program, hypers)
-        for _ in range(400):
+        for _ in range(300):
             state = advance(train, hypers, state)
         lane = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (hypers, state.networks))
         _, _, reconstruction, kl = evaluate.encode(program, lane[0], Networks(*lane[1]), test)
