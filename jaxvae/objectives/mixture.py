@@ -126,7 +126,7 @@ def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
     reported, only its gradient.
 
     Measured on the MNIST test digits (mlp_vade, 10 latents, batch 100, learning rate 1e-3). After 2,000 steps of
-    pretraining, one seed, the mixture's cluster accuracy was 0.48 with pretrain_beta = 1, 0.64 with 0.1, 0.72 with 0.01;
+    pretraining, one seed, the mixture's cluster accuracy was 0.48 with pretrain_beta 1, 0.64 with 0.1, 0.72 with 0.01;
     2,000 steps of VaDE brought the last to 0.79. Of 1,500 steps each, seeds 0 to 2: 0.66, 0.63, 0.62 after pretraining
     (k-means on the same codes 0.73, 0.69, 0.68), 0.75, 0.69, 0.66 at the end; k-means on the codes of a plain VAE of
     3,000 steps 0.60, 0.67, 0.72. So short runs do not tell the two apart.
