@@ -48,7 +48,7 @@ class Program:
     A number that only changes a number belongs in Hypers.
     """
 
-    architecture: str  # a name in ARCHITECTURES
+    architecture: str  # a name in ARCHITECTURES, or one behind a modifier: "cvae+conv"
     objective: str  # a name in OBJECTIVES, or terms joined by "+"
     image_shape: tuple[int, int, int]  # H, W, C
     likelihood: str = "bernoulli"
@@ -57,7 +57,7 @@ class Program:
     dtype: str = "float32"  # of the networks' arithmetic; parameters and losses stay float32
     critic_width: int = 1000
     critic_depth: int = 6
-    label_sizes: tuple[int, ...] = ()  # number of values of each label of the data; () unless the objective reads them
+    label_sizes: tuple[int, ...] = ()  # values of each label of the data; () where nothing reads them
     num_clusters: int = 10  # components of a mixture prior
 
 
@@ -107,7 +107,7 @@ class Factors:
 
 
 class Metric(NamedTuple):
-    """A score of codes, in one of two forms; both are pure and jittable.
+    """A score of codes, in one of three forms; all are pure and jittable.
 
     Of one model, `function(codes f32[N, D], factors, key, *, test=None) -> {key: f32[]}`: `test` is None or a pair
     (codes, factors) of held-out points for metrics that fit a predictor. One that needs_logvar is also given
@@ -116,6 +116,9 @@ class Metric(NamedTuple):
     Of siblings, S models of one setting that differ in their seed alone:
     `function(codes f32[S, N, D], kl f32[S, D], key) -> {key: f32[S]}`. All have encoded the same N images; kl is each
     latent's KL to the prior in nats, mean over the data. S >= 2.
+
+    Of clusters, which an objective's prior puts the codes of one model into:
+    `function(clusters i32[N], labels, num_clusters) -> {key: f32[]}`, where labels are Factors of one column.
     """
 
     function: Any
@@ -127,6 +130,12 @@ class Metric(NamedTuple):
     fixes_factors: bool = (
         False  # whether it draws rows that share a factor's value: they are grouped once for all lanes
     )
+    of_clusters: bool = False
+
+    @property
+    def of_codes(self) -> bool:
+        """Whether the codes of one model are all there is to score."""
+        return not (self.of_siblings or self.of_clusters)
 
 
 class Watch(NamedTuple):
@@ -141,6 +150,15 @@ class Watch(NamedTuple):
     score: Callable[[Program, Hypers, Networks, Any], dict[str, np.ndarray]]
 
 
+class LabelSwap(NamedTuple):
+    """Images decoded from their own codes with each value of one label in turn, the other labels as they are."""
+
+    name: str  # of the label
+    values: np.ndarray  # i32[T], those shown
+    truth: np.ndarray  # i32[n], the images' own values
+    images: np.ndarray  # f32[n, T, H, W, C] in [0, 1]; those of Showcase.originals, the first n
+
+
 class Showcase(NamedTuple):
     """One lane put on show: images are float32 in [0, 1]."""
 
@@ -152,6 +170,7 @@ class Showcase(NamedTuple):
     traversal_values: np.ndarray  # [T], in units of the prior's standard deviation
     kl: np.ndarray  # [D] nats
     information: np.ndarray | None = None  # [D, K] I(latent; factor) / H(factor), 0 … 1; None without factors
+    swaps: tuple[LabelSwap, ...] = ()  # one for each label that a conditional model is told
 
 
 @dataclasses.dataclass

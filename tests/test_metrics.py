@@ -16,7 +16,7 @@ SIZES = (3, 4, 5, 6)
 GRID = np.stack(np.unravel_index(np.arange(360), SIZES), axis=1).astype(np.int32)
 FACTORS = Factors(jnp.asarray(GRID), SIZES)
 
-OF_ONE = tuple(name for name, metric in METRICS.items() if not metric.of_siblings)
+OF_ONE = tuple(name for name, metric in METRICS.items() if metric.of_codes)
 
 # Fewer samples than the reference's, for tests that are not about sampling; equal counts share their compiled parts.
 FEW = {
@@ -96,6 +96,9 @@ def lanes():
 @pytest.mark.parametrize("name", METRICS)
 def test_signature(name):
     parameters = list(inspect.signature(METRICS[name].function).parameters.values())
+    if METRICS[name].of_clusters:
+        assert [p.name for p in parameters] == ["clusters", "labels", "num_clusters"]
+        return
     second = "kl" if METRICS[name].of_siblings else "factors"
     assert [p.name for p in parameters[:3]] == ["codes", second, "key"]
     assert all(p.kind is p.KEYWORD_ONLY and p.default is not p.empty for p in parameters[3:])

@@ -131,7 +131,7 @@ def test_bfloat16_networks_stay_near_float32(architecture):
     assert 0 < jnp.abs(logits["bfloat16"] - logits["float32"]).max() < 0.1
 
 
-@pytest.mark.parametrize("architecture", ["conv", "burgess"])
+@pytest.mark.parametrize("architecture", ["conv", "burgess", "resnet"])
 @pytest.mark.parametrize("shape", [(30, 30, 1), (27, 28, 1), (2, 2, 1)])
 def test_shapes_that_cannot_be_halved_are_refused(architecture, shape):
     with pytest.raises(InputError, match="multiples of 4"):

@@ -10,7 +10,7 @@ from jaxvae import models
 from jaxvae.data.grid import Dataset
 from jaxvae.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.train.keys import Stream, key_for
-from jaxvae.types import Hypers, Networks, Program
+from jaxvae.types import Hypers, InputError, Networks, Program
 
 BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache
 
@@ -22,6 +22,8 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
 
     def encode_lane(data: Dataset, lane):
         hypers, networks = lane
+        if models.needs_labels(program.architecture):
+            _check_labels(program, data)
 
         def one_batch(number):
             indices = number * BATCH + jnp.arange(BATCH)
@@ -40,6 +42,16 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
         return means, logvar, nll, kl
 
     return jax.jit(over_lanes(encode_lane, mesh, mode))
+
+
+def _check_labels(program: Program, data: Dataset) -> None:
+    """Raise InputError where data has other labels than those that a conditional architecture was trained with."""
+    told, there = program.label_sizes, data.factor_sizes
+    if len(told) != len(there) or any(size > known for size, known in zip(there, told, strict=True)):
+        raise InputError(
+            f"architecture {program.architecture!r} was trained with labels of {list(told)} values, and {data.name!r} "
+            f"has labels of {list(there) or 'none'}; evaluate it on data that has the same labels"
+        )
 
 
 def encode(

@@ -9,6 +9,7 @@ import numpy as np
 from jaxvae import hosts, metrics, models
 from jaxvae.data import DATASETS, load
 from jaxvae.data.grid import Dataset
+from jaxvae.evaluate.clusters import score_clusters, why_not
 from jaxvae.evaluate.encoding import encode, encode_in_place
 from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
@@ -36,7 +37,9 @@ def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[st
     chosen, omitted = [], {}
     for name in metrics.METRICS if names is None else names:
         metric = look_up("metric", name, metrics.METRICS)
-        if metric.needs_factors and data.annotation != "factors":
+        if metric.of_clusters and len(data.factor_sizes) != 1:
+            omitted[name] = f"needs one label of each image; {data.name} has {len(data.factor_sizes) or 'none'}"
+        elif metric.needs_factors and data.annotation != "factors":
             omitted[name] = reasons[data.annotation]
         else:
             chosen.append(name)
@@ -52,14 +55,15 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
     """Return what scores lanes while they train, as `evaluate` scores them afterwards and by the same programs.
 
     The models stay where they are. Metrics of siblings are left out: a setting's seeds may be trained in different
-    waves, so that there is no step at which all of them are there.
+    waves, so that there is no step at which all of them are there. So are metrics of clusters, which only some lanes
+    have; the objective's own logs say how they come about.
 
     Args:
         names: metrics, None for all; those that the data does not allow are left out.
         data: the evaluation set.
         is_training_set: whether it is what lanes are trained on, which lies on the devices already.
     """
-    names = tuple(name for name in choose_metrics(names, data)[0] if not metrics.METRICS[name].of_siblings)
+    names = tuple(name for name in choose_metrics(names, data)[0] if metrics.METRICS[name].of_codes)
     with_logvar, factors = needs_logvar(names), Factors(data.factors, data.factor_sizes)
 
     def score(program: Program, hypers: Hypers, networks: Networks, trained_on: Dataset) -> dict[str, np.ndarray]:
@@ -128,16 +132,17 @@ def evaluate(
         Everything a report needs; of several processes only the first has showcases. Reconstruction and KL are means
         over all images, nats per image; the ELBO is minus their sum; a diverged lane is scored as it was at its last
         good step. Scores that compare siblings, lanes that differ in their seed alone, are None for a lane that has
-        diverged or has no healthy sibling.
+        diverged or has no healthy sibling, and those of clusters for a lane whose prior has none.
 
     Raises:
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
     """
     names, omitted = choose_metrics(sweep.spec["metrics"] if names is None else names, data)
     of_siblings = tuple(name for name in names if metrics.METRICS[name].of_siblings)
-    of_one = tuple(name for name in names if name not in of_siblings)
+    of_clusters = tuple(name for name in names if metrics.METRICS[name].of_clusters)
+    of_one = tuple(name for name in names if metrics.METRICS[name].of_codes)
     with_logvar = needs_logvar(of_one)
-    rows, settings, kl_per_latent, points = [], [], [], []
+    rows, settings, kl_per_latent, points, programs = [], [], [], [], []
     for number in range(sweep.num_waves):
         program, lanes, networks = sweep.wave(number)
         say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
@@ -147,6 +152,8 @@ def evaluate(
         means, logvar, reconstruction, kl = encode(program, hypers, networks, data, with_logvar=with_logvar)
         factors = Factors(data.factors, data.factor_sizes)
         scores = metrics.score_lanes(means, factors, of_one, seed=0, logvar=logvar)
+        scores |= score_clusters(program, networks, means, factors, of_clusters)
+        programs.append(program)
         if of_siblings:
             points += kept_points(means)[: len(lanes)]
             own = {"lane", "seed", "step", "status"}  # what siblings need not share
@@ -157,7 +164,7 @@ def evaluate(
             rows.append(
                 lane
                 | dict(zip(LOSSES, losses, strict=True))
-                | {name: float(values[index]) for name, values in scores.items()}
+                | {name: None if values is None else float(values[index]) for name, values in scores.items()}
             )
         kl_per_latent.append(kl)
     if of_siblings:
@@ -165,6 +172,10 @@ def evaluate(
         if not compared:
             reason = "compares healthy lanes that differ in their seed alone, and there are no two such lanes"
             omitted |= dict.fromkeys(of_siblings, reason)
+    if of_clusters and (reason := why_not(programs)):
+        omitted |= dict.fromkeys(of_clusters, reason)
+        keys = {key for name in of_clusters for key in metrics.METRICS[name].keys}
+        rows = [{name: value for name, value in row.items() if name not in keys} for row in rows]
     computed = [*LOSSES, *(key for name in names if name not in omitted for key in metrics.METRICS[name].keys)]
     hyper_names = _hyper_names(rows, computed)
     kept = _kept_scores(sweep.results, rows, computed) if keep else []

@@ -1,4 +1,4 @@
-"""Some lanes put on show: reconstructions, traversals, and which latent knows which factor."""
+"""Some lanes put on show: reconstructions, traversals, swapped labels, and which latent knows which factor."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,11 +11,13 @@ from jaxvae.data.grid import Dataset
 from jaxvae.load import Model, Sweep
 from jaxvae.metrics.information import normalised_information
 from jaxvae.metrics.rows import draw_rows
-from jaxvae.types import Factors, Showcase
+from jaxvae.types import Factors, LabelSwap, Showcase
 
 SHOWN_IMAGES = 8
 MAP_BATCH = 512
 MAP_POINTS = 10_000  # for the map of information, as many as MIG draws
+SWAPPED_LABELS = 6  # of a data set with more, the first
+SWAPPED_VALUES = 12  # of a label with more, evenly spread
 TRAVERSAL_VALUES = np.linspace(-2.0, 2.0, 9)
 
 
@@ -38,25 +40,54 @@ def showcases(
     # Golden-ratio steps: evenly through the set, and in step with no factor of a grid.
     indices = (np.arange(1, SHOWN_IMAGES + 1) * 0.6180339887 % 1.0 * len(data)).astype(int)
     images = np.asarray(data.batch(jnp.asarray(indices)))
+    middle = len(images) // 2
     shown = []
     for place, title in sorted(chosen.items()):
         lane = ranked[place]["lane"]
         model = sweep.model(lane)
-        means, _ = model.encode(images)
+        labels = labels_for(model, data, indices)
+        means, _ = model.encode(images, labels)
         has_factors = data.annotation == "factors"
         shown.append(
             Showcase(
                 title=title,
                 lane=lane,
                 originals=images,
-                reconstructions=np.asarray(model.decode(means)),
-                traversals=np.asarray(model.traverse(means[len(images) // 2], TRAVERSAL_VALUES)),
+                reconstructions=np.asarray(model.decode(means, labels)),
+                traversals=np.asarray(
+                    model.traverse(means[middle], TRAVERSAL_VALUES, None if labels is None else labels[middle])
+                ),
                 traversal_values=TRAVERSAL_VALUES,
                 kl=kl[[row["lane"] for row in rows].index(lane)],
                 information=information(model, data) if has_factors else None,
+                swaps=label_swaps(model, images, labels, data.factor_names),
             )
         )
     return shown
+
+
+def labels_for(model: Model, data: Dataset, indices) -> np.ndarray | None:
+    """Return the labels i32[B, K] of some images for a model that is told them, None for one that is not."""
+    return np.asarray(data.factors[jnp.asarray(indices)]) if model.label_sizes else None
+
+
+def label_swaps(
+    model: Model, images: np.ndarray, labels: np.ndarray | None, names: Sequence[str]
+) -> tuple[LabelSwap, ...]:
+    """Decode the codes of images [n, H, W, C] with other labels; () for a model that is told none.
+
+    Each label takes its values in turn, at most SWAPPED_VALUES of them. With several labels, fewer images are shown.
+    """
+    found = []
+    sizes = model.label_sizes[:SWAPPED_LABELS]
+    number = len(images) if len(sizes) == 1 else max(2, len(images) // 4)
+    for column, size in enumerate(sizes):
+        values = np.unique(np.linspace(0, size - 1, min(size, SWAPPED_VALUES)).round().astype(np.int32))
+        others = np.tile(labels[:number, None], (1, len(values), 1))
+        others[..., column] = values
+        swapped = model.swap_labels(images[:number], labels[:number], others)
+        found.append(LabelSwap(names[column], values, labels[:number, column], np.asarray(swapped)))
+    return tuple(found)
 
 
 def information(model: Model, data: Dataset) -> np.ndarray:
@@ -67,5 +98,7 @@ def information(model: Model, data: Dataset) -> np.ndarray:
     factors = Factors(data.factors, data.factor_sizes)
     rows = np.asarray(draw_rows(jax.random.bits(jax.random.key(0), (MAP_POINTS,)), factors))
     blocks = np.resize(rows, -(-len(rows) // MAP_BATCH) * MAP_BATCH).reshape(-1, MAP_BATCH)
-    means = np.concatenate([model.encode(data.batch(jnp.asarray(block)))[0] for block in blocks])[: len(rows)]
+    means = np.concatenate(
+        [model.encode(data.batch(jnp.asarray(block)), labels_for(model, data, block))[0] for block in blocks]
+    )[: len(rows)]
     return np.asarray(normalised_information(jnp.asarray(means), factors.values[rows], data.factor_sizes))

@@ -11,7 +11,7 @@ def checked_names(names, has_factors: bool, has_logvar: bool) -> tuple[str, ...]
     """Return the metrics of one model to compute, each once."""
 
     def possible(name):
-        return not METRICS[name].of_siblings and missing_input(name, has_factors, has_logvar) is None
+        return METRICS[name].of_codes and missing_input(name, has_factors, has_logvar) is None
 
     if names is None:
         return tuple(filter(possible, METRICS))
@@ -22,6 +22,8 @@ def checked_names(names, has_factors: bool, has_logvar: bool) -> tuple[str, ...]
                 f"metric {name!r} compares models that differ in their seed alone: give the codes of all of them to"
                 " jaxvae.metrics.score_siblings"
             )
+        if METRICS[name].of_clusters:
+            raise InputError(f"metric {name!r} scores clusters of images, not codes: see jaxvae.metrics.{name}")
         if missing := missing_input(name, has_factors, has_logvar):
             argument = {"factors": "factors=", "log-variances": "logvar="}[missing]
             raise InputError(

@@ -35,6 +35,7 @@ def entry(name: str, metric: Metric) -> Entry:
         *(["factors"] if metric.needs_factors else []),
         *(["log-variances"] if metric.needs_logvar else []),
         *(["siblings (models that differ in their seed alone)"] if metric.of_siblings else []),
+        *(["clusters (of the term kl_mixture)", "one label"] if metric.of_clusters else []),
     ]
     chance = next((part for part in _sentences(ranged) if "hance level" in part), "")
     return Entry(

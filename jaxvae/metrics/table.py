@@ -2,6 +2,7 @@
 
 from jaxvae.metrics.active_units import count_active_units
 from jaxvae.metrics.beta_vae import beta_vae_score
+from jaxvae.metrics.clustering import cluster_accuracy
 from jaxvae.metrics.dci import dci_scores
 from jaxvae.metrics.dependence import gaussian_total_correlation, mutual_information_score
 from jaxvae.metrics.explicitness import explicitness_score
@@ -57,6 +58,9 @@ METRICS: dict[str, Metric] = {
         needs_factors=False,
         reference="Duan et al. 2020",
         of_siblings=True,
+    ),
+    "cluster_accuracy": Metric(
+        cluster_accuracy, ("cluster_accuracy",), needs_factors=False, reference="Xie et al. 2016", of_clusters=True
     ),
 }
 

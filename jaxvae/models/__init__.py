@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 
+from jaxvae.models.conditional import condition
 from jaxvae.models.conv import burgess, conv
 from jaxvae.models.mlp import mlp, mlp_dsprites, mlp_vade
+from jaxvae.models.resnet import resnet
 from jaxvae.models.vae import LIKELIHOODS, VAE, Likelihood
-from jaxvae.types import Program, look_up
+from jaxvae.types import InputError, Program, look_up
 
 ARCHITECTURES: dict[str, Callable[[tuple[int, int, int], int, str], VAE]] = {
     "mlp": mlp,
@@ -13,18 +15,58 @@ ARCHITECTURES: dict[str, Callable[[tuple[int, int, int], int, str], VAE]] = {
     "mlp_vade": mlp_vade,
     "conv": conv,
     "burgess": burgess,
+    "resnet": resnet,
 }
 """name -> function(image_shape, latent_dim, dtype) -> linen module; raises InputError for a shape it cannot take."""
+
+MODIFIERS: dict[str, Callable[[VAE, Program], VAE]] = {
+    "cvae": condition,
+}
+"""name -> function(VAE of an architecture, program) -> VAE; written before the architecture: "cvae+conv".
+
+Each is told the labels: a program with one has label_sizes."""
+
+
+def parse(name: str) -> tuple[tuple[str, ...], str]:
+    """Return the modifiers and the architecture that a name such as "cvae+conv" joins by "+".
+
+    Raises:
+        InputError: a part is unknown or given twice, or there is not exactly one architecture, at the end.
+    """
+    parts = name.split("+")
+    for part in parts:
+        look_up("architecture", part, ARCHITECTURES | MODIFIERS)
+    modifiers = tuple(part for part in parts if part in MODIFIERS)
+    example = "+".join([*dict.fromkeys(modifiers), next((p for p in parts if p in ARCHITECTURES), "conv")])
+    if len(set(parts)) < len(parts):
+        raise InputError(f"architecture {name!r} has a part twice; write {example!r}")
+    if len(parts) != len(modifiers) + 1:
+        number = len(parts) - len(modifiers)
+        raise InputError(
+            f"architecture {name!r} names {number or 'no'} networks, and one is needed after what changes it "
+            f"({', '.join(MODIFIERS)}), as in {example!r}"
+        )
+    if parts[-1] in MODIFIERS:
+        raise InputError(f"architecture {name!r}: what changes a network is written before it, {example!r}")
+    return modifiers, parts[-1]
+
+
+def needs_labels(name: str) -> bool:
+    """Return whether an architecture is told the labels of its images; raises InputError as `parse` does."""
+    return bool(parse(name)[0])
 
 
 def build(program: Program) -> VAE:
     """Return the linen module of a program.
 
     Raises:
-        InputError: no such architecture, or it does not take the image shape.
+        InputError: no such architecture, it does not take the image shape, or it needs labels and there are none.
     """
-    architecture = look_up("architecture", program.architecture, ARCHITECTURES)
-    return architecture(program.image_shape, program.latent_dim, program.dtype)
+    modifiers, architecture = parse(program.architecture)
+    built = ARCHITECTURES[architecture](program.image_shape, program.latent_dim, program.dtype)
+    for modifier in reversed(modifiers):
+        built = MODIFIERS[modifier](built, program)
+    return built
 
 
 def likelihood(program: Program) -> Likelihood:

@@ -28,6 +28,7 @@ class ConvEncoder(nn.Module):
     latent_dim: int
     dtype: str
     kernel_init: Initializer
+    keeps_places = True
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -65,7 +66,7 @@ def _convolve(module: ConvEncoder | ConvDecoder, x: jax.Array, name: str, *, tra
     return stack(x.astype(module.dtype), weights, [stage.stride for stage in module.stages], transposed=transposed)
 
 
-def _strides(name: str, image_shape: tuple[int, int, int], layers: int) -> tuple[int, ...]:
+def strides_for(name: str, image_shape: tuple[int, int, int], layers: int) -> tuple[int, ...]:
     """Halve while both sides are even, then keep the size: 64 -> (2, 2, 2, 2), 28 -> (2, 2, 1, 1) for four layers."""
     height, width, _ = image_shape
     strides = []
@@ -88,7 +89,7 @@ def conv(image_shape: tuple[int, int, int], latent_dim: int, dtype: str) -> VAE:
     of 4. Every layer has stride 2 on the 64x64 images it was made for; on sizes that cannot be halved four times the
     later layers keep the size. Glorot uniform weights, zero biases. Takes heights and widths that are multiples of 4.
     """
-    strides = _strides("conv", image_shape, 4)
+    strides = strides_for("conv", image_shape, 4)
     shrink = math.prod(strides)
     height, width, channels = image_shape
     glorot = nn.initializers.glorot_uniform()
@@ -110,7 +111,7 @@ def burgess(image_shape: tuple[int, int, int], latent_dim: int, dtype: str) -> V
     of 4.
     """
     height, width, channels = image_shape
-    strides = _strides("burgess", image_shape, 4 if min(height, width) >= 64 else 3)
+    strides = strides_for("burgess", image_shape, 4 if min(height, width) >= 64 else 3)
     shrink = math.prod(strides)
     he = nn.initializers.he_uniform()
     features = (32,) * (len(strides) - 1)

@@ -17,6 +17,7 @@ class Dense(nn.Module):
     output: tuple[int, ...]
     activation: Callable[[jax.Array], jax.Array]
     dtype: str = "float32"
+    keeps_places = False
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

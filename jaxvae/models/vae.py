@@ -32,7 +32,8 @@ class VAE(nn.Module):
     Labels i32[B, K] are there for architectures that are told them; a flat one does not look.
 
     Attributes:
-        encoder: images f32[B, H, W, C] -> [B, 2D], means then log-variances.
+        encoder: images f32[B, H, W, C] -> [B, 2D], means then log-variances. Its `keeps_places` says whether it looks
+            at places, or at all numbers [B, …] alike.
         decoder: z f32[B, D] -> logits [B, H, W, C].
     """
 

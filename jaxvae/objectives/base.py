@@ -49,6 +49,8 @@ class Term:
         needs_labels: whether it reads ctx.labels; Program.label_sizes is then set.
         min_batch: the smallest batch it is defined for.
         is_prior_term: whether it says how the KL to the prior is treated; an objective has exactly one such term.
+        assign: (extra, codes f32[N, D]) -> i32[N] in 0 … Program.num_clusters - 1, the clusters that codes belong to;
+            None for a term that has none.
         sample_prior: (key, shape, extra, hypers) -> codes drawn from the prior that a prior term measures the KL to.
     """
 
@@ -62,6 +64,7 @@ class Term:
     min_batch: int = 1
     is_prior_term: bool = False
     sample_prior: Callable[[jax.Array, tuple[int, ...], Any, Hypers], jax.Array] = standard_normal
+    assign: Callable[[Any, jax.Array], jax.Array] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +92,11 @@ class Objective:
     @property
     def needs_labels(self) -> bool:
         return any(term.needs_labels for term in self.terms)
+
+    @property
+    def clusters(self) -> Term | None:
+        """Return the term that puts codes into clusters, None where none does."""
+        return next((term for term in self.terms if term.assign is not None), None)
 
     def settled(self, kind: str, term: Term, name: str) -> float | None:
         """Return what the objective says of a term's hyper in its `defaults` or `fixed`, None when it is silent."""

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxvae.objectives.base import Context, Term
 from jaxvae.types import Hypers, Logs, ModelOutput, Program
@@ -120,10 +119,17 @@ def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
     of the VAE. The mixture's weights, means and variances are trained with the VAE, by its optimiser.
 
     Clusters found from a random start are poor: one or two take everything. So for the first `pretrain_steps` steps the
-    VAE is trained alone, with pretrain_beta * KL(q(z|x) || N(0, I)), while the mixture is fitted to its codes (held
+    VAE is trained alone, with pretrain_beta * KL(q(z|x) || N(0, I)): little of it, since the whole KL makes of all
+    codes one Gaussian, in which no clusters are left to find. Meanwhile the mixture is fitted to the codes (held
     constant: the fit follows the codes, and does not bend them; see `fit_loss`). Then the mixture becomes the
     prior. All of it is one program: a step knows the phase by its number. The fit adds nothing to the value that is
     reported, only its gradient.
+
+    Measured on the MNIST test digits (mlp_vade, 10 latents, batch 100, learning rate 1e-3). After 2,000 steps of
+    pretraining, one seed, the mixture's cluster accuracy was 0.48 with pretrain_beta 1, 0.64 with 0.1, 0.72 with 0.01;
+    2,000 steps of VaDE brought the last to 0.79. Of 1,500 steps each, seeds 0 to 2: 0.66, 0.63, 0.62 after pretraining
+    (k-means on the same codes 0.73, 0.69, 0.68), 0.75, 0.69, 0.66 at the end; k-means on the codes of a plain VAE of
+    3,000 steps 0.60, 0.67, 0.72. So short runs do not tell the two apart.
 
     Logs prior_kl, the KL to the mixture (in both phases); clusters, the number of clusters in use (exp of the entropy
     of the batch's mean p(c|z), 1 … K); pretraining, 1 or 0; and where images have one label, the batch's `purity`.
@@ -168,30 +174,13 @@ def cluster_of(extra, codes: jax.Array) -> jax.Array:
     return log_joint(mixture_of(extra), codes).argmax(-1)
 
 
-def cluster_accuracy(clusters: jax.Array, labels: jax.Array, num_clusters: int, num_classes: int) -> jax.Array:
-    """Return the part of images whose class is the one matched to their cluster, in 0 … 1.
-
-    The match gives each cluster at most one class and each class at most one cluster, and is the best such (Hungarian
-    method; Xie et al. 2016, DEC, eq. 10). Chance level: the share of the largest class, or little above 1/K for classes
-    and clusters of equal size.
-
-    Args:
-        clusters: i32[N] in 0 … num_clusters - 1.
-        labels: i32[N] in 0 … num_classes - 1.
-        num_clusters: K.
-        num_classes: number of classes.
-    """
-    table = jnp.zeros((num_clusters, num_classes)).at[clusters, labels].add(1.0)
-    rows, columns = optax.assignment.hungarian_algorithm(-table)
-    return table[rows, columns].sum() / len(labels)
-
-
 KL_MIXTURE = Term(
     name="kl_mixture",
-    hypers={"beta": 1.0, "pretrain_steps": 10_000.0, "pretrain_beta": 1.0},
+    hypers={"beta": 1.0, "pretrain_steps": 10_000.0, "pretrain_beta": 0.01},
     penalty=kl_to_mixture,
     reference="Jiang et al. 2017, Variational Deep Embedding (VaDE), eq. 8-12 and 16",
     init_extra=init_mixture,
     sample_prior=mixture_samples,
     is_prior_term=True,
+    assign=cluster_of,
 )

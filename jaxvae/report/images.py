@@ -1,13 +1,14 @@
-"""Pictures of what lanes make: reconstructions and traversals. Knows arrays of images, no model that made them."""
+"""Pictures of what lanes make: reconstructions, traversals, swapped labels. Knows arrays of images, no model."""
 
 import re
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from jaxvae.report import latents, style, wording
-from jaxvae.types import Results, Showcase
+from jaxvae.types import LabelSwap, Results, Showcase
 
 MIN_ROWS, MAX_ROWS = 10, 20  # of latents in one traversal; the rest say next to nothing
 MAX_COLUMNS = 12
@@ -42,6 +43,51 @@ def plot_reconstructions(results: Results) -> Figure | None:
 
 
 @style.styled
+def plot_label_swaps(results: Results) -> dict[str, Figure] | None:
+    """Labels swapped.
+
+    What conditional models draw when the code of an image stays and the label changes. A row is an image; its
+    reconstruction with the true label, in a frame, stands in that label's column. The code keeps what the label does
+    not say: on digits, how they are written.
+    """
+    made: dict[str, Figure] = {}
+    for showcase in results.showcases:
+        for swap in showcase.swaps:
+            name = _file_name(showcase.title, swap.name if len(showcase.swaps) > 1 else "")
+            made[name if name not in made else f"{name}_{len(made)}"] = _label_swap(results, showcase, swap)
+    return made or None
+
+
+def _label_swap(results: Results, showcase: Showcase, swap: LabelSwap) -> Figure:
+    rows, columns, height, width = swap.images.shape[:4]
+    originals = np.asarray(showcase.originals)[:rows, None]
+    # A column of paper sets the originals apart from what was made.
+    grid = np.concatenate([originals, np.ones_like(originals), swap.images], axis=1)
+    tile = min(0.75, 9.0 / (columns + 2))
+    made = style.figure(1.6 + tile * (columns + 2), 1.2 + rows * tile * height / width)
+    axes = made.add_subplot()
+    across, down = _tiles(axes, grid)
+    axes.set_xticks([across[0], *across[2:]], ["image", *map(str, swap.values)])
+    axes.set_yticks(down, [str(truth) for truth in swap.truth])
+    axes.set_xlabel(f"decoded with {swap.name.replace('_', ' ')}")
+    axes.set_ylabel(f"true {swap.name.replace('_', ' ')}")
+    margin = max(1, round(GAP * width)) / 2
+    for place, truth in zip(down, swap.truth, strict=True):
+        for column in np.flatnonzero(swap.values == truth):
+            corner = (across[column + 2] - width / 2 - margin, place - height / 2 - margin)
+            size = (width + 2 * margin, height + 2 * margin)
+            axes.add_patch(
+                Rectangle(corner, *size, fill=False, edgecolor=style.QUALITATIVE[1], linewidth=2.5, clip_on=False)
+            )
+    axes.set_title(wording.showcase_title(results, showcase), loc="left", fontsize=12)
+    return made
+
+
+def _file_name(*words: str) -> str:
+    return re.sub(r"\W+", "_", " ".join(filter(None, words)).lower()).strip("_") or "lane"
+
+
+@style.styled
 def plot_traversals(results: Results) -> dict[str, Figure] | None:
     """Traversals.
 
@@ -53,7 +99,7 @@ def plot_traversals(results: Results) -> dict[str, Figure] | None:
     for showcase in results.showcases:
         if np.size(showcase.traversals) == 0:
             continue
-        name = re.sub(r"\W+", "_", showcase.title.lower()).strip("_") or "lane"
+        name = _file_name(showcase.title)
         made[name if name not in made else f"{name}_{len(made)}"] = _traversal(results, showcase)
     return made or None
 

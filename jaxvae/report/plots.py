@@ -12,7 +12,7 @@ from jaxvae.report.against_hyper import plot_losses, plot_scores
 from jaxvae.report.agreement import plot_agreement, plot_udr
 from jaxvae.report.curves import plot_score_curves, plot_training_curves
 from jaxvae.report.factor_maps import plot_information_maps
-from jaxvae.report.images import plot_reconstructions, plot_traversals
+from jaxvae.report.images import plot_label_swaps, plot_reconstructions, plot_traversals
 from jaxvae.report.latents import plot_kl_map
 from jaxvae.report.trade_offs import plot_rate_distortion, plot_trade_off
 from jaxvae.types import Results
@@ -28,6 +28,7 @@ PLOTS: dict[str, Callable[[Results], Figure | dict[str, Figure] | None]] = {
     "information_maps": plot_information_maps,
     "traversals": plot_traversals,
     "reconstructions": plot_reconstructions,
+    "label_swaps": plot_label_swaps,
     "score_curves": plot_score_curves,
     "training_curves": plot_training_curves,
 }

@@ -1,6 +1,7 @@
 """What a sweep is: every choice in one frozen record, checked at the door and expanded into lanes. Knows no flags."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -161,13 +162,14 @@ def expand(
         InputError: what was given, what is legal, what to change.
     """
     _check_numbers(spec, num_images)
+    _check_architectures(spec, label_sizes)
     _check_objectives(spec, label_sizes)
     programs = [
         Program(
             architecture=architecture,
             objective=objective,
             image_shape=image_shape,
-            label_sizes=tuple(label_sizes) if objectives.objective(objective).needs_labels else (),
+            label_sizes=tuple(label_sizes) if _needs_labels(objective, architecture) else (),
             **{name: getattr(spec, name) for name in PROGRAM_FIELDS},
         )
         for objective in spec.objectives
@@ -178,7 +180,10 @@ def expand(
         # Shapes are inferred without arithmetic: an architecture that cannot take them says so here.
         module = models.build(program)
         jax.eval_shape(
-            module.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *image_shape), np.float32), jax.random.key(0)
+            functools.partial(module.init, labels=np.zeros((1, len(program.label_sizes)), np.int32)),
+            jax.random.key(0),
+            jax.ShapeDtypeStruct((1, *image_shape), np.float32),
+            jax.random.key(0),
         )
     _check_axes(spec, {program.objective: defaults[program] for program in programs})
 
@@ -199,6 +204,10 @@ def expand(
         groups.append(Group(program, first, hypers))
         first += len(grid)
     return groups
+
+
+def _needs_labels(objective: str, architecture: str) -> bool:
+    return objectives.objective(objective).needs_labels or models.needs_labels(architecture)
 
 
 def _defaults(program: Program, spec: Spec) -> dict[str, float]:
@@ -229,8 +238,15 @@ def _check_numbers(spec: Spec, num_images: int) -> None:
     look_up("--lanes mode", spec.lanes, dict.fromkeys(LANE_MODES))
     look_up("--dtype", spec.dtype, dict.fromkeys(("float32", "bfloat16")))
     look_up("--likelihood", spec.likelihood, models.LIKELIHOODS)
+
+
+def _check_architectures(spec: Spec, label_sizes: tuple[int, ...]) -> None:
     for name in spec.architectures:
-        look_up("architecture", name, models.ARCHITECTURES)
+        if models.needs_labels(name) and not label_sizes:
+            raise InputError(
+                f"architecture {name!r} needs labels, and {spec.dataset!r} has none; choose data with labels or "
+                "factors, or another architecture"
+            )
 
 
 def _check_objectives(spec: Spec, label_sizes: tuple[int, ...]) -> None:

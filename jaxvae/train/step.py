@@ -36,7 +36,8 @@ def init_state(program: Program, hypers: Hypers) -> TrainState:
     """Return the state of one run before its first step."""
     model, objective = models.build(program), objectives.objective(program.objective)
     key = key_for(hypers["seed"], Stream.INIT)
-    variables = model.init(jax.random.fold_in(key, 0), jnp.zeros((1, *program.image_shape)), key)
+    labels = jnp.zeros((1, len(program.label_sizes)), jnp.int32)
+    variables = model.init(jax.random.fold_in(key, 0), jnp.zeros((1, *program.image_shape)), key, labels=labels)
     model_state, model_params = flax.core.pop(variables, "params")
     params = {
         "vae": {"model": model_params, "extra": objective.init_extra(jax.random.fold_in(key, 1), program)},
