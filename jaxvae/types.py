@@ -39,6 +39,8 @@ class ModelOutput(NamedTuple):
 
     logits: jax.Array  # [B, H, W, C]; the likelihood turns them into a distribution over pixels
     q: Posterior
+    # f32[], what a `spectral` term weighs (see models.spectral); 0 for architectures that do not measure it
+    roughness: jax.Array | float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +54,15 @@ class Program:
     objective: str  # a name in OBJECTIVES, or terms joined by "+"
     image_shape: tuple[int, int, int]  # H, W, C
     likelihood: str = "bernoulli"
-    latent_dim: int = 10
+    latent_dim: int = 10  # latents; of a hierarchical architecture those at each place of each group (see latents.py)
     batch_size: int = 64
     dtype: str = "float32"  # of the networks' arithmetic; parameters and losses stay float32
     critic_width: int = 1000
     critic_depth: int = 6
     label_sizes: tuple[int, ...] = ()  # number of values of each label of the data; () unless the objective reads them
     num_clusters: int = 10  # components of a mixture prior
+    groups_per_scale: tuple[int, ...] = (2, 2)  # of a hierarchical architecture, the coarsest scale first
+    stem_width: int = 16  # channels of its first features; they double whenever the image is halved
 
 
 class Networks(NamedTuple):
