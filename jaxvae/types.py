@@ -152,6 +152,7 @@ class Showcase(NamedTuple):
     lane: int
     originals: np.ndarray  # [n, H, W, C]
     reconstructions: np.ndarray  # [n, H, W, C]
+    # D latents: all of a flat code, the top group of a hierarchical one (see latents.number_scored)
     traversals: np.ndarray  # [D, T, H, W, C]: latent d set to traversal_values[t], the rest at the code of one image
     traversal_values: np.ndarray  # [T], in units of the prior's standard deviation
     kl: np.ndarray  # [D] nats
@@ -170,7 +171,7 @@ class Results:
     score_names: tuple[str, ...]  # columns of `lanes` that are scores
     omitted: dict[str, str]  # metric -> why it was left out
     history: dict[str, np.ndarray]  # columns of history.csv, equal lengths: lane, step, loss, nll, kl, …, scores
-    kl_per_latent: np.ndarray  # [L, D] nats, mean over the evaluation set
+    kl_per_latent: np.ndarray  # [L, D] nats, mean over the evaluation set; NaN past a shorter code's end
     showcases: list[Showcase]
     factor_names: tuple[str, ...] = ()  # of the evaluation set, () where it has no factors
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae import latents
 from jaxvae.data.grid import Dataset
 from jaxvae.load import Model, Sweep
 from jaxvae.metrics.information import normalised_information
@@ -27,7 +28,7 @@ def ranking(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str
 
 
 def showcases(
-    sweep: Sweep, rows: list[dict[str, Any]], kl: np.ndarray, score_names: Sequence[str], data: Dataset
+    sweep: Sweep, rows: list[dict[str, Any]], kl: Sequence[np.ndarray], score_names: Sequence[str], data: Dataset
 ) -> list[Showcase]:
     """Make reconstructions and traversals of the best, the median and the worst healthy lane."""
     _, ranked = ranking(rows, score_names)
@@ -43,6 +44,7 @@ def showcases(
         lane = ranked[place]["lane"]
         model = sweep.model(lane)
         means, _ = model.encode(images)
+        scored = latents.number_scored(model.program)
         has_factors = data.annotation == "factors"
         shown.append(
             Showcase(
@@ -52,7 +54,7 @@ def showcases(
                 reconstructions=np.asarray(model.decode(means)),
                 traversals=np.asarray(model.traverse(means[len(images) // 2], TRAVERSAL_VALUES)),
                 traversal_values=TRAVERSAL_VALUES,
-                kl=kl[[row["lane"] for row in rows].index(lane)],
+                kl=kl[[row["lane"] for row in rows].index(lane)][:scored],
                 information=information(model, data) if has_factors else None,
             )
         )
@@ -68,4 +70,5 @@ def information(model: Model, data: Dataset) -> np.ndarray:
     rows = np.asarray(draw_rows(jax.random.bits(jax.random.key(0), (MAP_POINTS,)), factors))
     blocks = np.resize(rows, -(-len(rows) // MAP_BATCH) * MAP_BATCH).reshape(-1, MAP_BATCH)
     means = np.concatenate([model.encode(data.batch(jnp.asarray(block)))[0] for block in blocks])[: len(rows)]
+    means = means[:, : latents.number_scored(model.program)]
     return np.asarray(normalised_information(jnp.asarray(means), factors.values[rows], data.factor_sizes))

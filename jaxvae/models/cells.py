@@ -69,9 +69,11 @@ def depthwise(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _correlate(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    # Else whatever makes x is fused into the sum, and made anew for every tap.
+    # Else whatever makes x is fused into the sum, and made anew for every tap; and the sum into all that reads it.
     x = jax.lax.optimization_barrier(x)
-    return sum(moved * kernel[row, column] for row, column, moved in _shifts(x, len(kernel)))
+    return jax.lax.optimization_barrier(
+        sum(moved * kernel[row, column] for row, column, moved in _shifts(x, len(kernel)))
+    )
 
 
 def _depthwise_backward(kept, gradient):

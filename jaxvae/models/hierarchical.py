@@ -200,7 +200,8 @@ class HierarchicalVAE(nn.Module):
             return z
 
         logits = self.decoder(len(images), self.encoder(images), choose)
-        flat = [jnp.concatenate([part.reshape(len(images), -1) for part in parts], axis=-1) for parts in zip(*found)]
+        found = zip(*found, strict=True)
+        flat = [jnp.concatenate([part.reshape(len(images), -1) for part in parts], axis=-1) for parts in found]
         return logits, Posterior(*flat)
 
     def encode(self, images: jax.Array, labels: jax.Array | None = None) -> tuple[jax.Array, jax.Array]:

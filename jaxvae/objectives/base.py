@@ -49,6 +49,8 @@ class Term:
         needs_labels: whether it reads ctx.labels; Program.label_sizes is then set.
         min_batch: the smallest batch it is defined for.
         is_prior_term: whether it says how the KL to the prior is treated; an objective has exactly one such term.
+        needs_flat: whether it assumes a code of one group of latents, with a normal posterior and the prior N(0, I).
+        needs_roughness: whether it reads out.roughness, which only some architectures measure.
         sample_prior: (key, shape, extra, hypers) -> codes drawn from the prior that a prior term measures the KL to.
     """
 
@@ -61,6 +63,8 @@ class Term:
     needs_labels: bool = False
     min_batch: int = 1
     is_prior_term: bool = False
+    needs_flat: bool = False
+    needs_roughness: bool = False
     sample_prior: Callable[[jax.Array, tuple[int, ...], Any, Hypers], jax.Array] = standard_normal
 
 
