@@ -57,9 +57,9 @@ def encode(
 
     Returns:
         Posterior means f32[R', N, D'] of the latents that are scored (all of a flat code, D' = D; the top group of a
-        hierarchical one, see latents.number_scored), left on the devices, where lanes past R only pad;
-        log-variances likewise, or None; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images of the KL to
-        the prior per latent [R, D], nats.
+        hierarchical one, see latents.number_scored), left on the devices, where lanes past R only pad; log-variances
+        likewise, or None; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images
+        of the KL to the prior per latent [R, D], nats.
     """
     lanes = len(jax.tree.leaves(networks)[0])
     mesh = make_mesh(lanes, sharing=True)

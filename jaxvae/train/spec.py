@@ -262,8 +262,8 @@ def _check_fit(program: Program, variables: dict[str, Any]) -> None:
             legal = [name for name, other in objectives.TERMS.items() if not other.needs_flat]
             raise InputError(
                 f"the term {term.name!r} of objective {program.objective!r} assumes one group of latents with the "
-                f"prior N(0, I), and architecture {program.architecture!r} has {len(latents.groups(program))} groups; use "
-                f"terms that do not ({', '.join(legal)}), --groups_per_scale=1, or another architecture"
+                f"prior N(0, I), and architecture {program.architecture!r} has {len(latents.groups(program))} groups; "
+                f"use terms that do not ({', '.join(legal)}), --groups_per_scale=1, or another architecture"
             )
         if term.needs_roughness and "spectral" not in variables:
             raise InputError(
