@@ -46,15 +46,16 @@ def trained(data):
     hypers = {n: jnp.stack([v, v]) for n, v in numbers(program, warmup_steps=2.0, lr=1e-3).items()}
     hypers["seed"] = jnp.asarray([3, 4], jnp.uint32)
 
-    def three(hypers, state):
+    def three(hypers, state, lift):
+        once = jit(lift(lambda hypers, state: step.train_step(program, data, hypers, state)))
         for _ in range(3):
-            state, logs = step.train_step(program, data, hypers, state)
+            state, logs = once(hypers, state)
         return state, logs
 
-    start = jax.lax.map(lambda h: step.init_state(program, h), hypers)
-    lanes, logs = jit(jax.vmap(three))(hypers, start)
+    start = jit(jax.vmap(lambda h: step.init_state(program, h)))(hypers)
+    lanes, logs = three(hypers, start, jax.vmap)
     second = jax.tree.map(lambda leaf: leaf[1], (hypers, start))
-    return program, start, lanes, logs, jit(three)(*second)[0]
+    return program, start, lanes, logs, three(*second, lambda one: one)[0]
 
 
 # --- geometry ---------------------------------------------------------------------------------------------------------
@@ -123,8 +124,8 @@ def test_a_posterior_without_a_change_is_the_prior():
     # Within the clamp's linear range, q is the residual normal of the paper.
     prior, change = (hierarchical.Normal(*(0.05 * part for part in normals(seed))) for seed in (1, 2))
     _, q = hierarchical.residual_posterior(prior, change)
-    np.testing.assert_allclose(q.mean, prior.mean + change.mean, atol=1e-4)
-    np.testing.assert_allclose(jnp.exp(q.log_sigma), jnp.exp(prior.log_sigma) * jnp.exp(change.log_sigma), atol=1e-4)
+    np.testing.assert_allclose(q.mean, prior.mean + change.mean, atol=2e-3)
+    np.testing.assert_allclose(jnp.exp(q.log_sigma), jnp.exp(prior.log_sigma) * jnp.exp(change.log_sigma), atol=2e-3)
     assert float(jnp.abs(jnp.stack(hierarchical.residual_posterior(normals(0), normals(1))[1])).max()) < 5
 
 
