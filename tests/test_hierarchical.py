@@ -39,23 +39,26 @@ def data():
     return from_arrays("random", pictures, annotation="none")
 
 
-@pytest.fixture(scope="module")
-def trained(data):
-    """State of two lanes, seeds 3 and 4, before and after three steps side by side, and of the second one alone."""
+def two_lanes():
+    """Return a program and the hypers of two lanes, seeds 3 and 4."""
     program = dataclasses.replace(TINY, objective="balanced_vae+spectral")
     hypers = {n: jnp.stack([v, v]) for n, v in numbers(program, warmup_steps=2.0, lr=1e-3).items()}
-    hypers["seed"] = jnp.asarray([3, 4], jnp.uint32)
+    return program, hypers | {"seed": jnp.asarray([3, 4], jnp.uint32)}
 
-    def three(hypers, state, lift):
-        once = jit(lift(lambda hypers, state: step.train_step(program, data, hypers, state)))
-        for _ in range(3):
-            state, logs = once(hypers, state)
-        return state, logs
 
+def three_steps(program, data, hypers, state, lift=lambda function: function):
+    once = jit(lift(lambda hypers, state: step.train_step(program, data, hypers, state)))
+    for _ in range(3):
+        state, logs = once(hypers, state)
+    return state, logs
+
+
+@pytest.fixture(scope="module")
+def trained(data):
+    """The state of two lanes before and after three steps side by side, and the logs of the last one."""
+    program, hypers = two_lanes()
     start = jit(jax.vmap(lambda h: step.init_state(program, h)))(hypers)
-    lanes, logs = three(hypers, start, jax.vmap)
-    second = jax.tree.map(lambda leaf: leaf[1], (hypers, start))
-    return program, start, lanes, logs, three(*second, lambda one: one)[0]
+    return program, start, *three_steps(program, data, hypers, start, jax.vmap)
 
 
 # --- geometry ---------------------------------------------------------------------------------------------------------
@@ -166,7 +169,7 @@ def test_one_group_is_a_flat_vae(data):
 
 
 def test_statistics_move_in_training_and_lanes_have_their_own(trained):
-    _, start, lanes, logs, alone = trained
+    _, start, lanes, logs = trained
     assert set(start.model_state) == {"batch_stats", "spectral"}
     assert (lanes.step == 3).all() and (lanes.status < 0).all()
     for kind in start.model_state:
@@ -177,17 +180,23 @@ def test_statistics_move_in_training_and_lanes_have_their_own(trained):
         assert max(moved) > 1e-4, kind
         apart = [jnp.abs(leaf[0] - leaf[1]).max() for leaf in jax.tree.leaves(lanes.model_state[kind])]
         assert max(apart) > 1e-4, kind
+    total = logs["nll"] + logs["kl"] + 0.01 * logs["roughness"]
+    np.testing.assert_allclose(logs["loss"], total, rtol=1e-5)  # in the third step the warm-up is over
+
+
+@pytest.mark.slow
+def test_a_lane_is_what_it_is_alone(trained, data):
+    program, start, lanes, _ = trained
+    alone, _ = three_steps(program, data, *jax.tree.map(lambda leaf: leaf[1], (two_lanes()[1], start)))
     second = jax.tree.map(lambda leaf: leaf[1], lanes)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=2e-3), second.params, alone.params)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=5e-3, rtol=1e-2), second.model_state, alone.model_state
     )
-    total = logs["nll"] + logs["kl"] + 0.01 * logs["roughness"]
-    np.testing.assert_allclose(logs["loss"], total, rtol=1e-5)  # in the third step the warm-up is over
 
 
 def test_evaluation_uses_running_averages_and_changes_nothing(trained, data):
-    program, _, lanes, _, _ = trained
+    program, _, lanes, _ = trained
     variables = jax.tree.map(lambda leaf: leaf[0], lanes).networks.variables
     module = models.build(program)
     encode = jit(lambda v, x: module.apply(v, x, method="encode")[0])
@@ -199,7 +208,7 @@ def test_evaluation_uses_running_averages_and_changes_nothing(trained, data):
 
 
 def test_codes_decode_and_a_top_group_alone_is_completed_by_its_prior(trained, data):
-    program, _, lanes, _, _ = trained
+    program, _, lanes, _ = trained
     variables = jax.tree.map(lambda leaf: leaf[0], lanes).networks
     model = jaxvae.load.Model(program, variables, {})
     mean, logvar = model.encode(data.batch(jnp.arange(3)))
@@ -353,6 +362,7 @@ def test_what_makes_sense_is_let_in():
     assert spec.from_json(chosen.to_json()) == chosen and not spec.differences(chosen.to_json(), chosen)
 
 
+@pytest.mark.slow
 def test_bfloat16_networks_have_float32_losses_and_stay_near(data):
     logits = {}
     for dtype in ("float32", "bfloat16"):
@@ -368,6 +378,7 @@ def test_bfloat16_networks_have_float32_losses_and_stay_near(data):
 # --- a whole sweep ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_of_hierarchical_and_flat_models_is_scored_reported_and_opened(squares, tmp_path):  # noqa: F811
     arguments = [
         "--dataset=npz", f"--data_dir={squares}", "--objective=balanced_vae", "--architecture=nvae,mlp",
