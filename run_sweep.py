@@ -41,6 +41,7 @@ OF_SPEC = (  # flags that are fields of the spec as they are
         "critic_width",
         "critic_depth",
         "num_clusters",
+        "stem_width",
         "steps",
         "lr",
         "seed",
@@ -62,7 +63,7 @@ flags.DEFINE_multi_string(
 )
 flags.DEFINE_integer("steps", DEFAULT.steps, "Updates of every lane.")
 flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Images a lane sees in a step.")
-flags.DEFINE_integer("latent_dim", DEFAULT.latent_dim, "Number of latents.")
+flags.DEFINE_integer("latent_dim", DEFAULT.latent_dim, "Number of latents; of nvae, at each place of each group.")
 flags.DEFINE_float("lr", DEFAULT.lr, "Learning rate of lanes that do not sweep it.")
 flags.DEFINE_integer("seed", DEFAULT.seed, "Seed of lanes that do not sweep it.")
 flags.DEFINE_string("likelihood", DEFAULT.likelihood, "bernoulli or gaussian.")
@@ -70,6 +71,12 @@ flags.DEFINE_string("dtype", DEFAULT.dtype, "Arithmetic of the networks: float32
 flags.DEFINE_integer("critic_width", DEFAULT.critic_width, "Units a layer of FactorVAE's discriminator.")
 flags.DEFINE_integer("critic_depth", DEFAULT.critic_depth, "Hidden layers of FactorVAE's discriminator.")
 flags.DEFINE_integer("num_clusters", DEFAULT.num_clusters, "Clusters of VaDE's mixture.")
+flags.DEFINE_list(
+    "groups_per_scale",
+    [str(number) for number in DEFAULT.groups_per_scale],
+    "Groups of latents of nvae on each grid, the coarsest first, each half as fine as the next.",
+)
+flags.DEFINE_integer("stem_width", DEFAULT.stem_width, "Channels of nvae's first features, doubled at each halving.")
 flags.DEFINE_list(
     "metrics", None, "Scores to compute; by default all that the data allows. On a finished sweep: to compute anew."
 )
@@ -141,6 +148,7 @@ def spec_from_flags() -> spec.Spec:
         sweep=tuple(spec.parse_axis(text) for text in FLAGS.sweep),
         metrics=None if FLAGS.metrics is None else tuple(FLAGS.metrics),
         max_lanes=max_lanes(),
+        groups_per_scale=groups_per_scale(),
         **{name: getattr(FLAGS, name) for name in OF_SPEC},
     )
 
@@ -154,6 +162,13 @@ def spec_from_workdir() -> spec.Spec:
     if FLAGS["metrics"].present:
         given["metrics"] = tuple(FLAGS.metrics)
     return dataclasses.replace(saved, **given)
+
+
+def groups_per_scale() -> tuple[int, ...]:
+    """Return the flag as numbers; raises InputError for what is none."""
+    if not all(number.strip().isdecimal() for number in FLAGS.groups_per_scale):
+        raise InputError(f"--groups_per_scale={','.join(FLAGS.groups_per_scale)}: expected whole numbers, such as 2,2")
+    return tuple(int(number) for number in FLAGS.groups_per_scale)
 
 
 def max_lanes() -> int | str:

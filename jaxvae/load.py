@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae import models
+from jaxvae import latents, models
 from jaxvae.train import workdir
 from jaxvae.train.checkpoint import CheckpointError, Checkpoints
 from jaxvae.types import InputError, Networks, Program
@@ -82,8 +82,10 @@ class Model:
 
     def _codes(self, z) -> jax.Array:
         z = jnp.asarray(z, jnp.float32)
-        if z.ndim != 2 or z.shape[1] != self.program.latent_dim:
-            raise InputError(f"this model takes codes [B, {self.program.latent_dim}], got {z.shape}")
+        sizes = latents.groups(self.program)
+        if z.ndim != 2 or z.shape[1] not in np.cumsum(sizes):
+            legal = " or ".join(str(size) for size in sorted({sizes[0], sum(sizes)}))
+            raise InputError(f"this model takes codes [B, {legal}], got {z.shape}")
         return z
 
     def encode(self, images, labels=None) -> tuple[jax.Array, jax.Array]:
@@ -100,7 +102,11 @@ class Model:
         return _compiled(self.program, "encode")(self.networks.variables, images, self._labels(labels, len(images)))
 
     def decode(self, z, labels=None) -> jax.Array:
-        """Return the mean image of p(x|z), f32[B, H, W, C] in [0, 1], for codes [B, D]; of p(x|z, y) with labels."""
+        """Return the mean image of p(x|z), f32[B, H, W, C] in [0, 1], for codes [B, D]; of p(x|z, y) with labels.
+
+        Codes of a hierarchical model may also hold the first groups alone (see latents.groups); the others then take
+        the means of their priors.
+        """
         z = self._codes(z)
         logits = _compiled(self.program, "decode")(self.networks.variables, z, self._labels(labels, len(z)))
         return models.likelihood(self.program).mean(logits)
@@ -136,19 +142,21 @@ class Model:
     def traverse(self, z=None, values: Sequence[float] = tuple(np.linspace(-2, 2, 9)), labels=None) -> jax.Array:
         """Set each latent in turn to each value: f32[D, T, H, W, C] in [0, 1].
 
+        Of a hierarchical model each latent of the top group, whose prior is N(0, I).
+
         Args:
-            z: the code [D] to start from; by default the prior's mean, zeros.
+            z: the code [D] to start from; by default the prior's mean, zeros (groups below the top one follow it).
             values: T numbers, in units of the prior's standard deviation.
             labels: for a conditional model the labels [K] that go with the code, one integer where there is one label.
         """
-        latents = self.program.latent_dim
-        base = jnp.zeros(latents) if z is None else self._codes(jnp.asarray(z)[None])[0]
-        codes = jnp.tile(base, (latents, len(values), 1))
-        codes = codes.at[jnp.arange(latents), :, jnp.arange(latents)].set(jnp.asarray(values, jnp.float32))
+        moved = latents.number_scored(self.program)
+        base = jnp.zeros(moved) if z is None else self._codes(jnp.asarray(z)[None])[0]
+        codes = jnp.tile(base, (moved, len(values), 1))
+        codes = codes.at[jnp.arange(moved), :, jnp.arange(moved)].set(jnp.asarray(values, jnp.float32))
         if labels is not None:
-            labels = np.tile(np.reshape(labels, (1, -1)), (latents * len(values), 1))
-        decoded = self.decode(codes.reshape(-1, latents), labels)
-        return decoded.reshape(latents, len(values), *self.program.image_shape)
+            labels = np.tile(np.reshape(labels, (1, -1)), (moved * len(values), 1))
+        decoded = self.decode(codes.reshape(-1, len(base)), labels)
+        return decoded.reshape(moved, len(values), *self.program.image_shape)
 
 
 class Sweep:

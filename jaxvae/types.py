@@ -39,6 +39,8 @@ class ModelOutput(NamedTuple):
 
     logits: jax.Array  # [B, H, W, C]; the likelihood turns them into a distribution over pixels
     q: Posterior
+    # f32[], what a `spectral` term weighs (see models.spectral); 0 for architectures that do not measure it
+    roughness: jax.Array | float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +54,15 @@ class Program:
     objective: str  # a name in OBJECTIVES, or terms joined by "+"
     image_shape: tuple[int, int, int]  # H, W, C
     likelihood: str = "bernoulli"
-    latent_dim: int = 10
+    latent_dim: int = 10  # latents; of a hierarchical architecture those at each place of each group (see latents.py)
     batch_size: int = 64
     dtype: str = "float32"  # of the networks' arithmetic; parameters and losses stay float32
     critic_width: int = 1000
     critic_depth: int = 6
     label_sizes: tuple[int, ...] = ()  # values of each label of the data; () where nothing reads them
     num_clusters: int = 10  # components of a mixture prior
+    groups_per_scale: tuple[int, ...] = (2, 2)  # of a hierarchical architecture, the coarsest scale first
+    stem_width: int = 16  # channels of its first features; they double whenever the image is halved
 
 
 class Networks(NamedTuple):
@@ -166,6 +170,7 @@ class Showcase(NamedTuple):
     lane: int
     originals: np.ndarray  # [n, H, W, C]
     reconstructions: np.ndarray  # [n, H, W, C]
+    # D latents: all of a flat code, the top group of a hierarchical one (see latents.number_scored)
     traversals: np.ndarray  # [D, T, H, W, C]: latent d set to traversal_values[t], the rest at the code of one image
     traversal_values: np.ndarray  # [T], in units of the prior's standard deviation
     kl: np.ndarray  # [D] nats
@@ -185,7 +190,7 @@ class Results:
     score_names: tuple[str, ...]  # columns of `lanes` that are scores
     omitted: dict[str, str]  # metric -> why it was left out
     history: dict[str, np.ndarray]  # columns of history.csv, equal lengths: lane, step, loss, nll, kl, …, scores
-    kl_per_latent: np.ndarray  # [L, D] nats, mean over the evaluation set
+    kl_per_latent: np.ndarray  # [L, D] nats, mean over the evaluation set; NaN past a shorter code's end
     showcases: list[Showcase]
     factor_names: tuple[str, ...] = ()  # of the evaluation set, () where it has no factors
 

@@ -7,7 +7,7 @@ from conftest import ROOT
 
 FLOORS = [
     {"types", "machine", "parts"},
-    {"hosts"},
+    {"hosts", "latents"},
     {"lanes"},
     {"data", "models", "objectives", "metrics"},
     {"train"},

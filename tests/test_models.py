@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae import models
+from jaxvae import latents, models
 from jaxvae.models import layers
 from jaxvae.models.vae import standard_normal_kl
 from jaxvae.types import InputError, Program
@@ -90,13 +90,14 @@ SHAPES = [(64, 64, 1), (64, 64, 3), (32, 32, 1), (32, 32, 3), (28, 28, 1), (28, 
 @pytest.mark.parametrize("architecture", models.ARCHITECTURES)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_architecture_takes_every_usual_shape(architecture, shape):
-    module = models.build(Program(architecture, "vae", shape, latent_dim=7))
+    program = Program(architecture, "vae", shape, latent_dim=7)
+    module = models.build(program)
     key = jax.random.key(0)
     images = jnp.zeros((3, *shape))
     variables = jax.eval_shape(module.init, key, images, key)
     out = jax.eval_shape(module.apply, variables, images, key)
     assert out.logits.shape == (3, *shape) and out.logits.dtype == jnp.float32
-    assert all(leaf.shape == (3, 7) and leaf.dtype == jnp.float32 for leaf in out.q)
+    assert all(leaf.shape == (3, latents.number(program)) and leaf.dtype == jnp.float32 for leaf in out.q)
 
 
 @pytest.mark.parametrize(

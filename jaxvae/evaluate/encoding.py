@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae import models
+from jaxvae import latents, models
 from jaxvae.data.grid import Dataset
 from jaxvae.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.train.keys import Stream, key_for
@@ -19,6 +19,7 @@ BATCH = 64  # small enough for the activations of one batch to stay in a CPU cor
 def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
     """Return the jitted (data, hypers, networks [R, …]) -> (means [R, N, D], logvar, nll [R, N/B], kl [R, N/B, D])."""
     module, likelihood = models.build(program), models.likelihood(program)
+    scored = latents.number_scored(program)
 
     def encode_lane(data: Dataset, lane):
         hypers, networks = lane
@@ -34,7 +35,7 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
                 networks.variables, images, key_for(0, Stream.EVALUATE, number), labels=data.factors[indices]
             )
             nll = likelihood.nll(out.logits, images, hypers)
-            codes = (out.q.mean, out.q.logvar if with_logvar else None)
+            codes = (out.q.mean[:, :scored], out.q.logvar[:, :scored] if with_logvar else None)
             return codes, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0)
 
         codes, nll, kl = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
@@ -67,9 +68,10 @@ def encode(
         with_logvar: whether to keep log-variances, which take as much memory as the means.
 
     Returns:
-        Posterior means f32[R', N, D], left on the devices, where lanes past R only pad; log-variances likewise, or
-        None; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images of the KL to
-        the prior per latent [R, D], nats.
+        Posterior means f32[R', N, D'] of the latents that are scored (all of a flat code, D' = D; the top group of a
+        hierarchical one, see latents.number_scored), left on the devices, where lanes past R only pad; log-variances
+        likewise, or None; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images
+        of the KL to the prior per latent [R, D], nats.
     """
     lanes = len(jax.tree.leaves(networks)[0])
     mesh = make_mesh(lanes, sharing=True)

@@ -166,9 +166,9 @@ def evaluate(
                 | dict(zip(LOSSES, losses, strict=True))
                 | {name: None if values is None else float(values[index]) for name, values in scores.items()}
             )
-        kl_per_latent.append(kl)
+        kl_per_latent += list(kl)
     if of_siblings:
-        compared = compare_siblings(rows, settings, points, np.concatenate(kl_per_latent), of_siblings)
+        compared = compare_siblings(rows, settings, points, kl_per_latent, of_siblings)
         if not compared:
             reason = "compares healthy lanes that differ in their seed alone, and there are no two such lanes"
             omitted |= dict.fromkeys(of_siblings, reason)
@@ -194,10 +194,18 @@ def evaluate(
         score_names=tuple(score_names),
         omitted=omitted,
         history=sweep.history,
-        kl_per_latent=np.concatenate(kl_per_latent),
-        showcases=showcases(sweep, rows, np.concatenate(kl_per_latent), score_names, data) if hosts.is_first() else [],
+        kl_per_latent=_side_by_side(kl_per_latent),
+        showcases=showcases(sweep, rows, kl_per_latent, score_names, data) if hosts.is_first() else [],
         factor_names=data.factor_names if has_factors else (),
     )
+
+
+def _side_by_side(rows: list[np.ndarray]) -> np.ndarray:
+    """Return [L, D] of L rows; of programs with codes of different length the shorter ones end in NaN."""
+    table = np.full((len(rows), max(map(len, rows))), np.nan)
+    for place, row in zip(table, rows, strict=True):
+        place[: len(row)] = row
+    return table
 
 
 def _kept_scores(before: list[dict[str, Any]], now: list[dict[str, Any]], computed: Sequence[str]) -> list[str]:

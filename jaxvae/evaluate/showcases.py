@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae import latents
 from jaxvae.data.grid import Dataset
 from jaxvae.load import Model, Sweep
 from jaxvae.metrics.information import normalised_information
@@ -29,7 +30,7 @@ def ranking(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str
 
 
 def showcases(
-    sweep: Sweep, rows: list[dict[str, Any]], kl: np.ndarray, score_names: Sequence[str], data: Dataset
+    sweep: Sweep, rows: list[dict[str, Any]], kl: Sequence[np.ndarray], score_names: Sequence[str], data: Dataset
 ) -> list[Showcase]:
     """Make reconstructions and traversals of the best, the median and the worst healthy lane."""
     _, ranked = ranking(rows, score_names)
@@ -47,6 +48,7 @@ def showcases(
         model = sweep.model(lane)
         labels = labels_for(model, data, indices)
         means, _ = model.encode(images, labels)
+        scored = latents.number_scored(model.program)
         has_factors = data.annotation == "factors"
         shown.append(
             Showcase(
@@ -58,7 +60,7 @@ def showcases(
                     model.traverse(means[middle], TRAVERSAL_VALUES, None if labels is None else labels[middle])
                 ),
                 traversal_values=TRAVERSAL_VALUES,
-                kl=kl[[row["lane"] for row in rows].index(lane)],
+                kl=kl[[row["lane"] for row in rows].index(lane)][:scored],
                 information=information(model, data) if has_factors else None,
                 swaps=label_swaps(model, images, labels, data.factor_names),
             )
@@ -100,5 +102,5 @@ def information(model: Model, data: Dataset) -> np.ndarray:
     blocks = np.resize(rows, -(-len(rows) // MAP_BATCH) * MAP_BATCH).reshape(-1, MAP_BATCH)
     means = np.concatenate(
         [model.encode(data.batch(jnp.asarray(block)), labels_for(model, data, block))[0] for block in blocks]
-    )[: len(rows)]
+    )[: len(rows), : latents.number_scored(model.program)]
     return np.asarray(normalised_information(jnp.asarray(means), factors.values[rows], data.factor_sizes))

@@ -21,7 +21,7 @@ def compare_siblings(
     rows: list[dict[str, Any]],
     settings: Sequence[Any],
     codes: Sequence[np.ndarray],
-    kl: np.ndarray,
+    kl: Sequence[np.ndarray],
     names: Sequence[str],
 ) -> bool:
     """Give each row the scores that compare it with its siblings: None for one that cannot be compared.
@@ -32,7 +32,7 @@ def compare_siblings(
         rows: one for each of L lanes, with its status.
         settings: of each lane, equal for siblings.
         codes: L of [P, D], of the same images.
-        kl: [L, D] nats, mean over the evaluation set.
+        kl: L of [D] nats, mean over the evaluation set; of a hierarchical code more than is in `codes`.
         names: metrics of siblings.
     """
     keys = [key for name in names for key in metrics.METRICS[name].keys]
@@ -44,7 +44,12 @@ def compare_siblings(
     for row in rows if compared else ():
         row |= dict.fromkeys(keys)
     for family in compared:
-        scores = metrics.score_siblings([codes[index] for index in family], kl[family], names=names, seed=0)
+        scores = metrics.score_siblings(
+            [codes[index] for index in family],
+            np.stack([kl[index][: codes[index].shape[-1]] for index in family]),
+            names=names,
+            seed=0,
+        )
         for place, index in enumerate(family):
             rows[index] |= {key: float(values[place]) for key, values in scores.items()}
     return bool(compared)

@@ -4,20 +4,25 @@ from collections.abc import Callable
 
 from jaxvae.models.conditional import condition
 from jaxvae.models.conv import burgess, conv
+from jaxvae.models.hierarchical import HierarchicalVAE, nvae
 from jaxvae.models.mlp import mlp, mlp_dsprites, mlp_vade
 from jaxvae.models.resnet import resnet
 from jaxvae.models.vae import LIKELIHOODS, VAE, Likelihood
 from jaxvae.types import InputError, Program, look_up
 
-ARCHITECTURES: dict[str, Callable[[tuple[int, int, int], int, str], VAE]] = {
+ARCHITECTURES: dict[str, Callable[..., VAE | HierarchicalVAE]] = {
     "mlp": mlp,
     "mlp_dsprites": mlp_dsprites,
     "mlp_vade": mlp_vade,
     "conv": conv,
     "burgess": burgess,
     "resnet": resnet,
+    "nvae": nvae,
 }
 """name -> function(image_shape, latent_dim, dtype) -> linen module; raises InputError for a shape it cannot take."""
+
+SIZES: dict[str, tuple[str, ...]] = {"nvae": ("groups_per_scale", "stem_width")}
+"""name -> further fields of Program that an architecture is built from, as keywords."""
 
 MODIFIERS: dict[str, Callable[[VAE, Program], VAE]] = {
     "cvae": condition,
@@ -56,14 +61,15 @@ def needs_labels(name: str) -> bool:
     return bool(parse(name)[0])
 
 
-def build(program: Program) -> VAE:
+def build(program: Program) -> VAE | HierarchicalVAE:
     """Return the linen module of a program.
 
     Raises:
         InputError: no such architecture, it does not take the image shape, or it needs labels and there are none.
     """
     modifiers, architecture = parse(program.architecture)
-    built = ARCHITECTURES[architecture](program.image_shape, program.latent_dim, program.dtype)
+    sizes = {name: getattr(program, name) for name in SIZES.get(architecture, ())}
+    built = ARCHITECTURES[architecture](program.image_shape, program.latent_dim, program.dtype, **sizes)
     for modifier in reversed(modifiers):
         built = MODIFIERS[modifier](built, program)
     return built

@@ -5,6 +5,7 @@ from jaxvae.objectives.dip import DIP_I, DIP_II
 from jaxvae.objectives.factor_vae import TC_CRITIC
 from jaxvae.objectives.floors import FREE_BITS, KL_CLIP
 from jaxvae.objectives.hfvae import HFVAE
+from jaxvae.objectives.hierarchical import KL_BALANCED, SPECTRAL
 from jaxvae.objectives.kl_l1 import KL_L1
 from jaxvae.objectives.label import LABEL, LABEL_COSINE
 from jaxvae.objectives.mixture import KL_MIXTURE
@@ -16,8 +17,8 @@ from jaxvae.types import InputError, look_up
 
 __all__ = ["OBJECTIVES", "TERMS", "Context", "Objective", "Term", "objective"]
 
-_PRIORS = (KL, CAPACITY, FREE_BITS, KL_CLIP, KL_L1, KL_MIXTURE, KL_SPARSE, KL_ANISOTROPIC, KL_STUDENT)
-_REGULARISERS = (TC_CRITIC, TC_MWS, TC_MSS, DIP_I, DIP_II, MMD, HFVAE, LABEL, LABEL_COSINE)
+_PRIORS = (KL, CAPACITY, FREE_BITS, KL_CLIP, KL_L1, KL_MIXTURE, KL_SPARSE, KL_ANISOTROPIC, KL_STUDENT, KL_BALANCED)
+_REGULARISERS = (TC_CRITIC, TC_MWS, TC_MSS, DIP_I, DIP_II, MMD, HFVAE, LABEL, LABEL_COSINE, SPECTRAL)
 
 TERMS: dict[str, Term] = {term.name: term for term in (*_PRIORS, *_REGULARISERS)}
 
@@ -35,6 +36,8 @@ OBJECTIVES: dict[str, Objective] = {
     "hfvae": Objective((KL, HFVAE), fixed={"kl.beta": 1.0}),
     # Malecki 2023; meant for two latents and --likelihood=gaussian with sigma = sqrt(1/2), the plain squared error.
     "label_guided_vae": Objective((KL_L1, LABEL), fixed={"beta": 1.0}),
+    # Vahdat & Kautz 2020; with their regulariser: balanced_vae+spectral.
+    "balanced_vae": Objective((KL_BALANCED,), fixed={"beta": 1.0}),
     "free_bits_vae": Objective((FREE_BITS,)),
     "vade": Objective((KL_MIXTURE,)),
     "dd_vae": Objective((KL_SPARSE, MMD)),

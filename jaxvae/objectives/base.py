@@ -51,6 +51,8 @@ class Term:
         is_prior_term: whether it says how the KL to the prior is treated; an objective has exactly one such term.
         assign: (extra, codes f32[N, D]) -> i32[N] in 0 … Program.num_clusters - 1, the clusters that codes belong to;
             None for a term that has none.
+        needs_flat: whether it assumes a code of one group of latents, with a normal posterior and the prior N(0, I).
+        needs_roughness: whether it reads out.roughness, which only some architectures measure.
         sample_prior: (key, shape, extra, hypers) -> codes drawn from the prior that a prior term measures the KL to.
     """
 
@@ -63,6 +65,8 @@ class Term:
     needs_labels: bool = False
     min_batch: int = 1
     is_prior_term: bool = False
+    needs_flat: bool = False
+    needs_roughness: bool = False
     sample_prior: Callable[[jax.Array, tuple[int, ...], Any, Hypers], jax.Array] = standard_normal
     assign: Callable[[Any, jax.Array], jax.Array] | None = None
 

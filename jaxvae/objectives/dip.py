@@ -47,6 +47,7 @@ DIP_I = Term(
     penalty=covariance_of_means,
     reference="Kumar et al. 2018, DIP-VAE-I, eq. 6",
     min_batch=2,
+    needs_flat=True,
 )
 
 DIP_II = Term(
@@ -55,4 +56,5 @@ DIP_II = Term(
     penalty=covariance_of_codes,
     reference="Kumar et al. 2018, DIP-VAE-II, eq. 7",
     min_batch=2,
+    needs_flat=True,
 )

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from jaxvae import latents
 from jaxvae.objectives.base import Context, Term
 from jaxvae.types import Hypers, Logs, ModelOutput, Program
 
@@ -21,7 +22,7 @@ def init_critic(key: jax.Array, program: Program) -> dict[str, dict[str, jax.Arr
 
     Logits are for "from q(z)" and "from the product of the marginals". He uniform weights, zero biases.
     """
-    widths = (program.latent_dim, *(program.critic_width,) * program.critic_depth, 2)
+    widths = (latents.number(program), *(program.critic_width,) * program.critic_depth, 2)
     return {
         f"Dense_{i}": {
             "kernel": nn.initializers.he_uniform()(jax.random.fold_in(key, i), (ins, outs)),
@@ -123,4 +124,5 @@ TC_CRITIC = Term(
     penalty=total_correlation,
     reference="Kim & Mnih 2018, FactorVAE, eq. 2-3 and algorithm 2",
     init_critic=init_critic,
+    needs_flat=True,
 )

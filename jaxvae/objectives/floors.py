@@ -2,7 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from jaxvae import latents
 from jaxvae.objectives.base import Context, Term
 from jaxvae.types import Hypers, Logs, ModelOutput
 
@@ -10,10 +12,14 @@ from jaxvae.types import Hypers, Logs, ModelOutput
 def free_bits(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
     """beta * sum_d max(floor, mean_b KL_bd): the mean over the batch is inside the maximum (Kingma et al. 2016).
 
-    A latent whose mean KL is under the floor has a gradient of exactly 0 from this term. Groups are single latents, as
-    `q.kl` has them: closed form, against the architecture's own prior. Logs how many latents are above the floor.
+    A group whose mean KL is under the floor has a gradient of exactly 0 from this term. Groups are single latents, as
+    `q.kl` has them: closed form, against the architecture's own prior. A hierarchical code has groups of its own: there
+    the maximum is taken of the KL of each, so floor is in nats a group. Logs how many groups are above the floor.
     """
     kl = out.q.kl.mean(0)
+    if not latents.is_flat(ctx.program):
+        starts = np.cumsum(latents.groups(ctx.program))[:-1]
+        kl = jnp.stack([group.sum() for group in jnp.split(kl, starts)])
     floored = jnp.maximum(hypers["floor"], kl).sum()
     return hypers["beta"] * floored, {"above_floor": (kl > hypers["floor"]).sum().astype(jnp.float32)}
 

@@ -49,4 +49,5 @@ HFVAE = Term(
     penalty=two_levels,
     reference="Esmaeili et al. 2019, Structured Disentangled Representations (HFVAE), section 3",
     min_batch=2,
+    needs_flat=True,
 )

@@ -26,4 +26,5 @@ KL_L1 = Term(
     penalty=absolute_mean,
     reference="Kingma & Welling 2014, appendix B, with |mean| in place of mean^2 and a mean over latents (own variant)",
     is_prior_term=True,
+    needs_flat=True,
 )

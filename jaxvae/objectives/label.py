@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae import latents
 from jaxvae.objectives.base import Context, Term
 from jaxvae.types import Hypers, InputError, Logs, ModelOutput, Program
 
@@ -44,7 +45,7 @@ def classifier_of(program: Program) -> Classifier:
 
 def init_extra(key: jax.Array, program: Program):
     """Return the classifier's parameters."""
-    return classifier_of(program).init(key, jnp.zeros((1, program.latent_dim)))["params"]
+    return classifier_of(program).init(key, jnp.zeros((1, latents.number(program))))["params"]
 
 
 def sigmoid_decay(step: jax.Array, hypers: Hypers) -> jax.Array:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxvae.latents import number as number_of_latents
 from jaxvae.objectives.base import Context, Term
 from jaxvae.types import Hypers, Logs, ModelOutput, Program
 
@@ -45,7 +46,7 @@ def mixture_of(extra) -> Mixture:
 
 def init_mixture(key: jax.Array, program: Program):
     """Return the parameters of equal weights, means close to the origin and unit variances."""
-    clusters, latents = program.num_clusters, program.latent_dim
+    clusters, latents = program.num_clusters, number_of_latents(program)
     return {
         "logits": jnp.zeros(clusters),
         "means": SPREAD / RATE * jax.random.normal(key, (clusters, latents)),
@@ -183,4 +184,5 @@ KL_MIXTURE = Term(
     sample_prior=mixture_samples,
     is_prior_term=True,
     assign=cluster_of,
+    needs_flat=True,
 )

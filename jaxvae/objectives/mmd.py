@@ -29,4 +29,5 @@ MMD = Term(
     penalty=aggregate_against_prior,
     reference="Mathieu et al. 2019, Disentangling Disentanglement in Variational Autoencoders, L_{alpha, beta}",
     min_batch=2,
+    needs_flat=True,
 )

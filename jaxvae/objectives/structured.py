@@ -13,6 +13,7 @@ sample depends on the posterior through -log var / 2 only), without dividing by 
 import jax
 import jax.numpy as jnp
 
+from jaxvae import latents
 from jaxvae.objectives.base import Context, Term
 from jaxvae.types import Hypers, Logs, ModelOutput, Posterior, Program
 
@@ -88,7 +89,7 @@ def anisotropic_kl(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context
 
 def anisotropic_init(key: jax.Array, program: Program):
     """Return the learned part of the log-variances, from zero."""
-    return {"logits": jnp.zeros(program.latent_dim)}
+    return {"logits": jnp.zeros(latents.number(program))}
 
 
 def anisotropic_samples(key: jax.Array, shape: tuple[int, ...], extra, hypers: Hypers) -> jax.Array:
@@ -135,6 +136,7 @@ KL_SPARSE = Term(
     reference=f"{_PAPER} its sparse prior",
     sample_prior=sparse_samples,
     is_prior_term=True,
+    needs_flat=True,
 )
 
 KL_ANISOTROPIC = Term(
@@ -145,6 +147,7 @@ KL_ANISOTROPIC = Term(
     init_extra=anisotropic_init,
     sample_prior=anisotropic_samples,
     is_prior_term=True,
+    needs_flat=True,
 )
 
 KL_STUDENT = Term(
@@ -154,4 +157,5 @@ KL_STUDENT = Term(
     reference=f"{_PAPER} its Student-t prior",
     sample_prior=student_samples,
     is_prior_term=True,
+    needs_flat=True,
 )

@@ -43,6 +43,7 @@ TC_MWS = Term(
     hypers={"alpha": 1.0, "beta": 6.0, "gamma": 1.0},
     penalty=_penalty(uniform_log_weights),
     reference="Chen et al. 2018, beta-TCVAE, eq. 4, minibatch-weighted sampling, appendix C.1",
+    needs_flat=True,
 )
 
 TC_MSS = Term(
@@ -51,4 +52,5 @@ TC_MSS = Term(
     penalty=_penalty(stratified_log_weights),
     reference="Chen et al. 2018, beta-TCVAE, eq. 4, minibatch stratified sampling, appendix C.2",
     min_batch=2,
+    needs_flat=True,
 )

@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae import models, objectives
+from jaxvae import latents, models, objectives
 from jaxvae.train.step import hyper_defaults
 from jaxvae.types import InputError, Program, look_up
 
 LANE_MODES = ("auto", "vmap", "map", "split")
 
-PROGRAM_FIELDS = ("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth", "num_clusters")
+PROGRAM_FIELDS = (
+    *("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth", "num_clusters"),
+    *("groups_per_scale", "stem_width"),
+)
 """Fields of a spec that every program of the sweep has alike."""
 
 
@@ -75,6 +78,8 @@ class Spec:
     critic_width: int = 1000
     critic_depth: int = 6
     num_clusters: int = 10
+    groups_per_scale: tuple[int, ...] = (2, 2)
+    stem_width: int = 16
     steps: int = 300_000
     lr: float = 1e-4
     seed: int = 0
@@ -93,6 +98,7 @@ class Spec:
         return dataclasses.asdict(self) | {
             "objectives": list(self.objectives),
             "architectures": list(self.architectures),
+            "groups_per_scale": list(self.groups_per_scale),
             "metrics": None if self.metrics is None else list(self.metrics),
             "sweep": [str(axis) for axis in self.sweep],
         }
@@ -179,12 +185,13 @@ def expand(
     for program in programs:
         # Shapes are inferred without arithmetic: an architecture that cannot take them says so here.
         module = models.build(program)
-        jax.eval_shape(
+        variables = jax.eval_shape(
             functools.partial(module.init, labels=np.zeros((1, len(program.label_sizes)), np.int32)),
             jax.random.key(0),
             jax.ShapeDtypeStruct((1, *image_shape), np.float32),
             jax.random.key(0),
         )
+        _check_fit(program, variables)
     _check_axes(spec, {program.objective: defaults[program] for program in programs})
 
     groups, first = [], 0
@@ -264,6 +271,23 @@ def _check_objectives(spec: Spec, label_sizes: tuple[int, ...]) -> None:
                 )
 
 
+def _check_fit(program: Program, variables: dict[str, Any]) -> None:
+    """Refuse terms that mean nothing for an architecture; `variables` are the shapes of what it keeps."""
+    for term in objectives.objective(program.objective).terms:
+        if term.needs_flat and not latents.is_flat(program):
+            legal = [name for name, other in objectives.TERMS.items() if not other.needs_flat]
+            raise InputError(
+                f"the term {term.name!r} of objective {program.objective!r} assumes one group of latents with the "
+                f"prior N(0, I), and architecture {program.architecture!r} has {len(latents.groups(program))} groups; "
+                f"use terms that do not ({', '.join(legal)}), --groups_per_scale=1, or another architecture"
+            )
+        if term.needs_roughness and "spectral" not in variables:
+            raise InputError(
+                f"the term {term.name!r} of objective {program.objective!r} weighs spectral norms, which architecture "
+                f"{program.architecture!r} does not measure; leave it out, or use --architecture=nvae"
+            )
+
+
 _LEGAL = {  # hyper -> (predicate, what is legal), for numbers whose range is not the whole line
     "seed": (lambda v: v >= 0 and v < 2**32 and v == int(v), "whole numbers in 0 … 2^32 - 1"),
     "lr": (lambda v: v > 0, "numbers above 0"),
@@ -281,6 +305,8 @@ _LEGAL = {  # hyper -> (predicate, what is legal), for numbers whose range is no
     "scale": (lambda v: v > 0, "numbers above 0"),
     "df": (lambda v: v > 0, "numbers above 0"),
     "floor": (lambda v: v >= 0, "numbers from 0"),
+    "warmup_steps": (lambda v: v >= 0, "numbers from 0"),
+    "spectral_weight": (lambda v: v >= 0, "numbers from 0"),
 }
 
 
