@@ -338,16 +338,33 @@ def test_pretraining_trains_the_vae_alone_and_fits_the_mixture_to_its_codes():
     plain = jax.grad(lambda mean, logvar: 0.3 * standard_normal_kl(mean, logvar).sum(-1).mean(), (0, 1))(mean, logvar)
     for a, b in zip(slopes[99][:2], plain, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
-    # ... whose gradient is that of the codes' likelihood (at the end of the fit the temperature is 1).
-    fit = jax.grad(lambda extra: -jax.nn.logsumexp(mixture.log_joint(mixture.mixture_of(extra), out.q.z), -1).mean())(
-        extra
-    )
+    # ... which is fitted to the codes, once they are about where they will be.
+    fit = jax.grad(lambda extra: mixture.fit_loss(extra, mean, out.q.z, 0.99))(extra)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6), slopes[99][2], fit)
+    assert all(float(jnp.abs(leaf).max()) > 1e-3 for leaf in jax.tree.leaves(fit))
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(slope(mean, logvar, extra, 39)[2]))
     # From then on the mixture is the prior.
     assert float(value(mean, logvar, extra, 100)) == pytest.approx(
         float(mixture.mixture_kl(mixture.mixture_of(extra), out)[0].mean()), rel=1e-5
     )
     assert float(jnp.abs(slopes[100][0] - slopes[99][0]).max()) > 1e-3
+
+
+def test_cold_fits_are_k_means_and_variances_have_no_say_in_which_codes_are_a_clusters():
+    codes = jnp.asarray(np.random.default_rng(0).normal(size=(200, LATENTS)) * [30.0, 1.0, 1.0], jnp.float32)
+    extra = {"logits": jnp.asarray([3.0, 0.0]) / mixture.RATE, "logvars": jnp.zeros((2, LATENTS)), "means": None}
+    extra["means"] = jnp.asarray([[20.0, 0.0, 0.0], [-20.0, 0.0, 0.0]]) / mixture.RATE
+    nearest = np.asarray(codes[:, 0] < 0)
+    slope = jax.grad(mixture.fit_loss)(extra, codes, codes, 1.0)
+    scale = float(codes.var(0).mean())
+    placed = mixture.RATE * extra["means"]
+    for c, own in enumerate((codes[~nearest], codes[nearest])):
+        lloyd = mixture.RATE * (placed[c] - own).sum(0) / len(codes) / scale  # zero where the mean is that of its codes
+        np.testing.assert_allclose(slope["means"][c], lloyd, atol=0.03 * float(jnp.abs(lloyd).max()))
+    shares = mixture.RATE * (jax.nn.softmax(mixture.RATE * extra["logits"])[1] - nearest.mean())
+    assert float(slope["logits"][1]) == pytest.approx(float(shares), abs=0.1)
+    other = extra | {"logits": -extra["logits"], "logvars": extra["logvars"] + 1.0}
+    np.testing.assert_array_equal(jax.grad(mixture.fit_loss)(other, codes, codes, 1.0)["means"], slope["means"])
 
 
 def test_the_fit_finds_clusters():
@@ -363,11 +380,11 @@ def test_the_fit_finds_clusters():
 
         def body(i, carry):
             extra, opt = carry
-            slope = jax.grad(lambda e: mixture.fit_loss(e, codes, i / 500))(extra)
+            slope = jax.grad(mixture.fit_loss)(extra, codes, codes, i / 1000)
             updates, opt = optimiser.update(slope, opt)
             return jax.tree.map(jnp.add, extra, updates), opt
 
-        return jax.lax.fori_loop(0, 500, body, (extra, optimiser.init(extra)))[0]
+        return jax.lax.fori_loop(0, 1000, body, (extra, optimiser.init(extra)))[0]
 
     extra = fitted(extra)
     found = mixture.mixture_of(extra)

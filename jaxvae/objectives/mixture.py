@@ -4,7 +4,6 @@ Jiang et al. 2017, Variational Deep Embedding: an unsupervised and generative ap
 c ~ Cat(weights), z|c ~ N(means_c, diag(vars_c)), x|z. Letters: K clusters.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
@@ -26,8 +25,13 @@ and at a network's rate clusters are not where the codes are before thousands of
 SPREAD = 0.1
 """Standard deviation of the means' start: close together, so that where the codes are decides how they part."""
 
-TEMPERATURE = 2.0
-"""The temperature at which the fit starts (see `fit_loss`)."""
+TEMPERATURES = (2.0, 0.1)
+"""The temperatures at which the fit starts and ends, in units of the codes' variance (see `fit_loss`). At the first all
+means coincide; at the last a code belongs to its nearest mean."""
+
+ANNEALING = (0.4, 0.9)
+"""When the temperature starts to fall, as a part of the fit, and when it stops. Before that nothing is fitted: codes
+are not where they will be, and means that settle early do not find the clusters that come later."""
 
 
 class Mixture(NamedTuple):
@@ -78,23 +82,31 @@ def mixture_kl(mixture: Mixture, out: ModelOutput) -> tuple[jax.Array, jax.Array
     return (r * per_cluster).sum(-1), r
 
 
-def fit_loss(extra, codes: jax.Array, progress: jax.Array) -> jax.Array:
-    """What a mixture that is fitted to codes [B, D] minimises, nats: minus their log-likelihood, once past half of it.
+def fit_loss(extra, means: jax.Array, codes: jax.Array, progress: jax.Array) -> jax.Array:
+    """What a mixture that is fitted to a batch of posteriors minimises, nats.
 
-    In the first half only the means move, at equal weights and unit variances: clusters whose variances may grow cover
-    everything from where they start, and never part. The loss is -T mean_b log sum_c p(z_b, c)^(1/T) with a temperature
-    T that falls geometrically from TEMPERATURE to 1: at a higher one clusters share codes more evenly, not settling
-    on what they happen to be near at the start (Ueda & Nakano 1998, Deterministic annealing EM algorithm).
+    The clusters' means are placed by -T mean_b log sum_c exp(-|mean_b - mean_c|^2 / 2T), at a temperature T that falls
+    geometrically: k-means that does not depend on where it starts, for the clusters part one after another as T falls
+    (Rose, Gurewitz & Fox 1990, A deterministic annealing approach to clustering). Weights and variances follow by the
+    likelihood of each cluster's own codes, and have no say in which those are: by the mixture's full likelihood, a few
+    wide clusters take what is left over by narrow ones, which no longer are classes of images.
 
     Args:
         extra: the mixture's parameters.
-        codes: constants.
+        means: of the posteriors, [B, D], constants.
+        codes: samples of the posteriors, [B, D], constants. Their noise belongs to the variance of a cluster, and would
+            only blur its place.
         progress: of the fit, 0 … 1.
     """
-    only_means = jax.lax.stop_gradient(extra) | {"means": extra["means"]}
-    mixture = mixture_of(jax.tree.map(functools.partial(jnp.where, progress < 0.5), only_means, extra))
-    temperature = TEMPERATURE ** jnp.clip(1.0 - 2.0 * progress, 0.0, 1.0)
-    return -temperature * jax.nn.logsumexp(log_joint(mixture, codes) / temperature, axis=-1).mean()
+    mixture = mixture_of(extra)
+    scale = means.var(0).mean() + 1e-6  # of a batch of equal codes too
+    (hot, cold), (begin, end) = TEMPERATURES, ANNEALING
+    temperature = scale * hot * (cold / hot) ** jnp.clip((progress - begin) / (end - begin), 0.0, 1.0)
+    energy = -0.5 * ((means[:, None] - mixture.means) ** 2).sum(-1) / temperature
+    placing = -temperature / scale * jax.nn.logsumexp(energy, axis=-1).mean()
+    r = jax.lax.stop_gradient(jax.nn.softmax(energy))
+    placed = mixture._replace(means=jax.lax.stop_gradient(mixture.means))
+    return jnp.where(progress < begin, 0.0, placing - (r * log_joint(placed, codes)).sum(-1).mean())
 
 
 def purity(r: jax.Array, labels: jax.Array) -> jax.Array:
@@ -139,15 +151,16 @@ def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
 
     Differs from: the paper, which pretrains a stacked autoencoder layer by layer (no KL, no noise), then fits the
     mixture by EM to the codes of all images at once, and lowers the learning rate by a tenth every ten epochs. Here
-    the fit goes on during pretraining, by the gradient of the same likelihood on one batch at a time, and the mixture
-    learns ten times as fast as the networks, where the paper has one rate for both.
+    pretraining keeps a hundredth of the KL; the fit goes on meanwhile, by gradients on one batch at a time, and is one
+    of k-means, not of likelihood; and the mixture learns ten times as fast as the networks, where the paper has one
+    rate for both.
     """
     mixture = mixture_of(extra)
     kl, r = mixture_kl(mixture, out)
     pretraining = ctx.step < hypers["pretrain_steps"]
 
     progress = ctx.step / jnp.maximum(hypers["pretrain_steps"], 1.0)
-    fit = fit_loss(extra, jax.lax.stop_gradient(out.q.z), progress)
+    fit = fit_loss(extra, *jax.lax.stop_gradient((out.q.mean, out.q.z)), progress)
     alone = hypers["pretrain_beta"] * out.q.kl.sum(-1).mean() + (fit - jax.lax.stop_gradient(fit))
     penalty = jnp.where(pretraining, alone, hypers["beta"] * kl.mean())
 
