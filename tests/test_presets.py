@@ -54,8 +54,10 @@ OTHER = {"seed": 1, "lr": 5e-3, "spike": 0.5, "group_size": 1.0, "first_group": 
 
 
 # Both kinds of network and both kinds of arithmetic, in two programs a preset; single steps of the mlp in float32 are
-# elsewhere.
-@pytest.mark.parametrize(("architecture", "dtype"), [("mlp", "bfloat16"), ("conv", "float32")])
+# elsewhere. Convolutions take three times as long to compile.
+@pytest.mark.parametrize(
+    ("architecture", "dtype"), [("mlp", "bfloat16"), pytest.param("conv", "float32", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
 def test_lanes_of_a_preset_train_and_each_of_its_numbers_makes_a_difference(name, architecture, dtype, data):
     chosen = program(name, architecture, dtype=dtype, likelihood="gaussian")
