@@ -457,7 +457,7 @@ def test_methods_are_compared_over_settings_and_seeds():
 
     first, *others = PLOTS["method_comparison"](results).axes
     assert [label.get_text() for label in first.get_yticklabels()] == list(rows)
-    assert first.get_title(loc="left") == "Reconstruction ↓" and len(others) + 1 == len(SCORES) + len(LOSSES)
+    assert first.get_title(loc="left") == "Reconstruction ↓" and len(others) + 1 == len(SCORES) + 2
     # The tick of a method stands at its median.
     middle = np.median([lane["reconstruction"] for lane in rows["dd_vae"]])
     assert any(np.allclose(line.get_xdata(), middle) for line in first.lines)

@@ -1,5 +1,6 @@
 """Objectives, or architectures, beside each other: how scores spread over settings and seeds. Knows no training."""
 
+import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,7 +24,9 @@ def plot_method_comparison(results: Results) -> Figure | None:
     How far a method spreads depends on which settings it was given, so compare medians at a like reconstruction only.
     """
     found = reading.families(results)
-    names = [*reading.losses(results), *reading.by_weight(results, reading.scores(results))]
+    # The ELBO is the sum of two others.
+    losses = [name for name in reading.losses(results) if name != "elbo"]
+    names = [*losses, *reading.by_weight(results, reading.scores(results))]
     if len(found) < 2 or not names:
         return None
     encoding = Encoding(results)
@@ -37,14 +40,29 @@ def plot_method_comparison(results: Results) -> Figure | None:
         for row, which in enumerate(found):
             settings = [group for group in reading.groups(results) if group.family == which]
             _method(axes, row, settings, name, encoding.hue(which))
+        if name == "kl":
+            _make_logarithmic_if_wide(
+                axes, [reading.number(lane, name) for lane in filter(reading.is_ok, results.lanes)]
+            )
         axes.set_title(wording.short_title(name) + " ↓" * (name == "reconstruction"), loc="left")
         axes.set_yticks(range(len(found)), labels if index % columns == 0 else [""] * len(found))
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
-        axes.locator_params(axis="x", nbins=5, integer=name in reading.COUNTS)
+        if axes.get_xscale() == "linear":
+            axes.locator_params(axis="x", nbins=5, integer=name in reading.COUNTS)
         axes.margins(x=0.06)
     return made
+
+
+def _make_logarithmic_if_wide(axes: Axes, values: list[float]) -> None:
+    """Give a panel a logarithmic axis where one method's numbers are many times another's: a KL that nothing bounds."""
+    positive = [value for value in values if value > 0]
+    if positive and max(positive) > 10 * float(np.median(positive)) and min(positive) > 1e-3:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+        axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _method(axes: Axes, row: int, settings: list[reading.Group], name: str, colour: str) -> None:
