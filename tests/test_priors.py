@@ -23,7 +23,6 @@ from jaxvae.types import Factors, InputError, ModelOutput, Posterior, Program
 SHAPE = (8, 8, 1)
 LATENTS, BATCH = 3, 16
 PRIORS = [name for name, term in objectives.TERMS.items() if term.is_prior_term]
-PRESETS = ["free_bits_vae", "vade", "dd_vae", "clipped_factor_vae"]
 
 
 def program(objective="vade", **changed):
@@ -448,17 +447,6 @@ def noise():
 def numbers(chosen, **changed):
     defaults = step.hyper_defaults(chosen) | changed
     return {n: jnp.asarray(v, jnp.uint32 if n == "seed" else jnp.float32) for n, v in defaults.items()}
-
-
-@pytest.mark.parametrize("objective", PRESETS)
-def test_presets_train_in_bfloat16_with_losses_in_float32(objective, noise):
-    chosen = program(objective, dtype="bfloat16")
-    hypers = numbers(chosen)
-    one_step = jax.jit(lambda hypers: step.train_step(chosen, noise, hypers, step.init_state(chosen, hypers)))
-    new, logs = one_step(hypers)
-    assert new.status == -1 and new.step == 1
-    assert all(v.dtype == jnp.float32 and jnp.isfinite(v) for v in logs.values())
-    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(new.params))
 
 
 def test_lanes_of_vade_in_different_phases_equal_solo_runs(noise):

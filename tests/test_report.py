@@ -9,6 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jaxvae.report import PLOTS, reading, save_figures, summary, terminal_table, write_report
+from jaxvae.report.encoding import Encoding
 from jaxvae.types import Results, Showcase
 
 SCORES = ("mig", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "sap", "active_units")
@@ -232,6 +233,25 @@ def fifty_latents():
     return results_of(lanes, hyper_names=("beta", "lr", "seed"), swept=("beta", "lr"), latents=50, shape=(28, 28, 1))
 
 
+def thirteen_methods():
+    """Every preset with its own number swept, of which few have beta."""
+    own = {
+        **{name: "beta" for name in ("beta_vae", "beta_tcvae", "hfvae", "vade")},
+        **{"annealed_vae": "capacity", "factor_vae": "gamma", "clipped_factor_vae": "gamma", "free_bits_vae": "floor"},
+        **{"dip_vae_i": "lambda_od", "dip_vae_ii": "lambda_od", "dd_vae": "spike", "label_guided_vae": "label_final"},
+    }
+    lanes = [{"objective": "vae", "seed": seed} for seed in (0, 1)]
+    lanes += [
+        {"objective": objective, name: value, "seed": seed}
+        for objective, name in own.items()
+        for value in (2.0, 6.0)
+        for seed in (0, 1)
+    ]
+    names = (*dict.fromkeys(own.values()), "seed")
+    diverged = {index: 100 for index, lane in enumerate(lanes) if lane["objective"] == "hfvae"} | {5: 300}
+    return results_of(lanes, hyper_names=names, swept=names, diverged=diverged, latents=4)
+
+
 SWEEPS = {
     made.__name__: made
     for made in (
@@ -245,6 +265,7 @@ SWEEPS = {
         bare,
         two_latents,
         fifty_latents,
+        thirteen_methods,
     )
 }
 
@@ -277,7 +298,8 @@ def test_every_plot_copes_and_labels_its_axes(name, results, tmp_path):
         (mixed, set()),
         (bare, {"training_curves", "score_curves", "traversals", "reconstructions", "information_maps", "udr"}),
         (no_factors, {"trade_off", "score_curves", "udr"}),
-        (one_lane, {"agreement", "udr"}),
+        (one_lane, {"agreement", "udr", "method_comparison"}),
+        (large, {"method_comparison"}),
     ],
 )
 def test_plots_that_do_not_apply_are_left_out(made, missing):
@@ -321,6 +343,7 @@ def test_the_page_is_self_contained_and_complete(results, figures, tmp_path):
             assert lane["status"] in page.text
     for metric, reason in results.omitted.items():
         assert metric.lower() in page.text.lower() and reason in page.text
+    assert ("Median [least, greatest]" in page.text) == bool(reading.methods(results))
 
 
 def test_what_users_write_is_escaped(tmp_path):
@@ -420,6 +443,34 @@ def test_one_lane_is_not_drawn_as_a_lonely_dot():
 def test_a_wide_map_leaves_out_latents_that_are_off_in_every_lane():
     axes = PLOTS["kl_map"](fifty_latents()).axes[0]
     assert axes.images[0].get_array().shape == (10, 16) and "34 more are off" in axes.get_xlabel()
+
+
+def test_methods_are_compared_over_settings_and_seeds():
+    results = thirteen_methods()
+    rows = {group.family[0]: group.lanes for group in reading.methods(results)}
+    assert len(rows) == 13 and sum(map(len, rows.values())) == len(results.lanes)
+    # One lane of beta_vae diverged, and all of hfvae.
+    measured = sorted(lane["sap"] for lane in rows["beta_vae"] if lane["status"] == "ok")
+    assert reading.median_and_range(rows["beta_vae"], "sap") == (measured[1], measured[0], measured[2], 3)
+    assert reading.median_and_range(rows["hfvae"], "sap")[3] == 0
+    assert all(reading.methods(made()) == [] for made in (one_lane, large, only_seeds))
+
+    first, *others = PLOTS["method_comparison"](results).axes
+    assert [label.get_text() for label in first.get_yticklabels()] == list(rows)
+    assert first.get_title(loc="left") == "Reconstruction ↓" and len(others) + 1 == len(SCORES) + 2
+    # The tick of a method stands at its median.
+    middle = np.median([lane["reconstruction"] for lane in rows["dd_vae"]])
+    assert any(np.allclose(line.get_xdata(), middle) for line in first.lines)
+    assert "Median [least, greatest] of each objective." in terminal_table(results)
+
+
+def test_many_methods_have_looks_of_their_own():
+    crowd = Encoding(thirteen_methods())
+    looks = {(crowd.hue(which), crowd.marker(which)) for which in crowd.families}
+    assert len(looks) == len({(crowd.hue(which), crowd.dashes(which)) for which in crowd.families}) == 13
+    assert [handle.get_label() for handle in crowd.handles()] == [name for name, _ in crowd.families]
+    few = Encoding(mixed())
+    assert few.on_scale == [("beta_vae", "conv")] and crowd.on_scale == []
 
 
 def test_lanes_are_ranked_by_mig_else_by_the_elbo():

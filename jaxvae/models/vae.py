@@ -16,13 +16,18 @@ def reparameterise(
     """Sample z [B, D] = mean + noise_scale * exp(logvar/2) * eps, eps ~ N(0, I) (Kingma & Welling 2014, section 2.4).
 
     noise_scale = 1 samples q(z|x); 0 is an autoencoder whose KL is still weighed. q itself, and with it the KL and
-    every density of q, does not know the scale.
+    every density of q, does not know the scale. Finite for log-variances up to 177; beyond, the codes are infinite, the
+    step is not taken, and the lane is named as diverged.
     """
     return mean + noise_scale * jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
 
 
 def standard_normal_kl(mean: jax.Array, logvar: jax.Array) -> jax.Array:
-    """KL(N(mean, exp(logvar)) || N(0, 1)) per latent in nats, [B, D] (Kingma & Welling 2014, appendix B)."""
+    """KL(N(mean, exp(logvar)) || N(0, 1)) per latent in nats, [B, D] (Kingma & Welling 2014, appendix B).
+
+    Finite for log-variances of -1e38 … 88 and means up to 1e19. Not clipped: outside a bound there would be no gradient
+    that leads back, and a lane that runs so far is frozen at its last good step and named.
+    """
     return 0.5 * (mean**2 + jnp.exp(logvar) - logvar - 1.0)
 
 

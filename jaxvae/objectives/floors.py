@@ -39,7 +39,7 @@ FREE_BITS = Term(
     name="free_bits",
     hypers={"beta": 1.0, "floor": 0.5},
     penalty=free_bits,
-    reference="Kingma et al. 2016, Improving variational inference with inverse autoregressive flow, eq. 15",
+    reference="Kingma et al. 2016, Improving variational inference with inverse autoregressive flow, free bits",
     is_prior_term=True,
 )
 
@@ -47,6 +47,6 @@ KL_CLIP = Term(
     name="kl_clip",
     hypers={"beta": 1.0, "floor": 0.5},
     penalty=clipped_kl,
-    reference="the free bits of Kingma et al. 2016 (eq. 15) with the maximum taken per image instead of per batch",
+    reference="the free bits of Kingma et al. 2016 with the maximum taken per image instead of per batch",
     is_prior_term=True,
 )

@@ -13,7 +13,7 @@ def absolute_mean(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
     The pull on a mean is the same at any distance from the origin, so clusters may drift further apart than under the
     KL. Means between -1 and 1 are pulled harder than by the KL, those beyond less. It can be below the KL, so nll plus
     this term bounds nothing; and as a mean over D latents its weight against the nll is 1/D of that of `kl` at the same
-    beta. Assumes a flat Gaussian posterior.
+    beta. Assumes a flat Gaussian posterior. Finite for log-variances up to 88, as the KL.
     """
     mean, logvar = out.q.mean, out.q.logvar
     value = 0.5 * (jnp.abs(mean) + jnp.exp(logvar) - logvar - 1.0).mean()

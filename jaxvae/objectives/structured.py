@@ -22,7 +22,7 @@ LARGE_DF = 30.0  # from here on a series is more exact in float32 than the diffe
 
 
 def normal_log_density(z: jax.Array, logvar: jax.Array | float) -> jax.Array:
-    """log N(z; 0, exp(logvar)), elementwise."""
+    """log N(z; 0, exp(logvar)), elementwise; logvar is a prior's, never below -88 (exp overflows there)."""
     return -0.5 * (LOG_2PI + logvar + z**2 * jnp.exp(-logvar))
 
 

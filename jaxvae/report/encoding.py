@@ -2,7 +2,8 @@
 
 Families that move along the main hyper share one sequential colour scale and differ in marker and dashes; the others
 keep a hue of their own, lighter and darker for their variants. So the colour of a number never means an objective,
-nor the reverse.
+nor the reverse. Where families are more than there are hues, what tells them apart comes first: each has its hue and
+marker, those with the same hue another marker, and none is on the scale.
 """
 
 import dataclasses
@@ -38,8 +39,10 @@ class Encoding:
         self.main = reading.main_hyper(results)
         self.families = reading.families(results)
         self.moving = reading.moving_families(results)
-        on_scale = [lane for lane in results.lanes if reading.family(lane) in self.moving]
-        self.values = reading.values(on_scale, self.main) if self.main else []
+        self.crowded = len(self.families) > len(style.QUALITATIVE)
+        self.on_scale = [] if self.crowded else self.moving
+        swept = [lane for lane in results.lanes if reading.family(lane) in self.moving]
+        self.values = reading.values(swept, self.main) if self.main else []
         self.colours = [style.sequential()(place) for place in positions(self.values)]
         self._variants = {
             which: [group for group in reading.groups(results) if group.family == which] for which in self.families
@@ -51,17 +54,21 @@ class Encoding:
 
     def marker(self, which: reading.Family) -> str:
         """Return the marker of a family, the same in every figure."""
-        return style.MARKERS[self.families.index(which) % len(style.MARKERS)]
+        index = self.families.index(which)
+        return style.MARKERS[(index + index // len(style.QUALITATIVE)) % len(style.MARKERS)]
 
     def dashes(self, which: reading.Family) -> Any:
         """Return the dash pattern of a family; those told apart by colour have plain lines."""
-        return style.DASHES[self.moving.index(which) % len(style.DASHES)] if which in self.moving else "-"
+        index = self.families.index(which) // len(style.QUALITATIVE)
+        if which in self.on_scale:
+            index = self.on_scale.index(which)
+        return style.DASHES[index % len(style.DASHES)]
 
     def look(self, lane: reading.Lane) -> Look:
         """Return what to draw a lane with."""
         which = reading.family(lane)
         value = reading.number(lane, self.main) if self.main else np.nan
-        if which in self.moving:
+        if which in self.on_scale:
             colour = self.colours[self.values.index(value)] if value in self.values else style.FAINT
         else:
             variants = self._variants[which]
@@ -83,7 +90,9 @@ class Encoding:
         entries = []
         for which in self.families:
             variants = self._variants[which]
-            if which in self.moving:
+            if self.crowded:
+                entries.append((which, self.hue(which), reading.family_name(self.results, which)))
+            elif which in self.moving:
                 entries.append((which, "#444444", self.family_label(which)))
             elif len(variants) > MAX_VARIANTS:
                 entries.append((which, self.hue(which), self.family_label(which)))
@@ -101,7 +110,7 @@ class Encoding:
 
     def add_scale(self, made: Figure, axes: list[Axes]) -> None:
         """Add the colour scale of the main hyper beside all panels: one step for each value that was swept."""
-        if not self.values:
+        if not self.values or self.crowded:
             return
         number = len(self.values)
         norm = BoundaryNorm(np.arange(number + 1) - 0.5, number)

@@ -35,7 +35,7 @@ def write_report(
         path: of the page, usually WORKDIR/report.html.
         figures: {name: path of a PNG} as `save_figures` returns them; they are copied into the page.
     """
-    sections = [_figure_sections(figures), _settings(results), _lanes(results), _omitted(results)]
+    sections = [_figure_sections(figures), _methods(results), _settings(results), _lanes(results), _omitted(results)]
     sections += [_spec(results), _environment(results)]
     found = [section for group in sections for section in group]
     studied = ", ".join(results.spec.get("objectives", ())) or "a sweep"
@@ -97,6 +97,14 @@ def _explained(plot: str) -> tuple[str, str]:
     text = (PLOTS[plot].__doc__ if plot in PLOTS else None) or f"{wording.title(plot)}."
     heading, _, caption = text.strip().partition("\n")
     return heading.rstrip("."), " ".join(caption.split())
+
+
+def _methods(results: Results) -> list[tuple[str, str, str]]:
+    table = tables.methods(results)
+    if table is None:
+        return []
+    note = "Median [least, greatest] over all healthy lanes of each: its settings and seeds. Click a heading to sort."
+    return [("methods", "Methods", f'<p class="note">{note}</p>{table}')]
 
 
 def _settings(results: Results) -> list[tuple[str, str, str]]:

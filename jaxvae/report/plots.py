@@ -14,10 +14,12 @@ from jaxvae.report.curves import plot_score_curves, plot_training_curves
 from jaxvae.report.factor_maps import plot_information_maps
 from jaxvae.report.images import plot_label_swaps, plot_reconstructions, plot_traversals
 from jaxvae.report.latents import plot_kl_map
+from jaxvae.report.methods import plot_method_comparison
 from jaxvae.report.trade_offs import plot_rate_distortion, plot_trade_off
 from jaxvae.types import Results
 
 PLOTS: dict[str, Callable[[Results], Figure | dict[str, Figure] | None]] = {
+    "method_comparison": plot_method_comparison,
     "scores": plot_scores,
     "trade_off": plot_trade_off,
     "losses": plot_losses,

@@ -7,6 +7,7 @@ it takes more than one value of the main hyper; a FactorVAE with three gammas be
 import dataclasses
 import math
 import re
+import statistics
 from collections.abc import Iterable
 from typing import Any
 
@@ -202,6 +203,21 @@ def mean_and_spread(lanes: Iterable[Lane], name: str) -> tuple[float, float, int
     if len(found) == 1:
         return mean, math.nan, 1
     return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in found) / (len(found) - 1)), len(found)
+
+
+def median_and_range(lanes: Iterable[Lane], name: str) -> tuple[float, float, float, int]:
+    """Return median, least, greatest and count over healthy lanes; NaN three times where there are none."""
+    found = [number(lane, name) for lane in lanes if is_ok(lane)]
+    found = [value for value in found if not math.isnan(value)]
+    if not found:
+        return math.nan, math.nan, math.nan, 0
+    return statistics.median(found), min(found), max(found), len(found)
+
+
+def methods(results: Results) -> list[Group]:
+    """Gather lanes by family alone, over all settings and seeds; [] where there is nothing to compare or to gather."""
+    found = [Group(which, {}, lanes) for which, lanes in _by_family(results).items()]
+    return found if 1 < len(found) < len(results.lanes) else []
 
 
 def _by_family(results: Results) -> dict[Family, list[Lane]]:

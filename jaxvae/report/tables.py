@@ -54,6 +54,23 @@ def settings(results: Results) -> str | None:
     return _table(columns, [""] * len(rows))
 
 
+def methods(results: Results) -> str | None:
+    """Return a table of median [least, greatest] of each objective and architecture; None where one row says it all."""
+    rows = reading.methods(results)
+    if not rows:
+        return None
+    columns: dict[str, list[Cell]] = {
+        reading.family_kind(results): _words(reading.family_name(results, group.family) for group in rows)
+    }
+    healthy = [sum(map(reading.is_ok, group.lanes)) for group in rows]
+    columns["healthy lanes"] = [(f"{n} of {len(group.lanes)}", n) for n, group in zip(healthy, rows, strict=True)]
+    for name in [*reading.losses(results), *reading.by_weight(results, reading.scores(results))]:
+        measured = [reading.median_and_range(group.lanes, name)[:3] for group in rows]
+        places = wording.decimals([value for found in measured for value in found])
+        columns[name] = [(wording.span(*found, places), found[0]) for found in measured]
+    return _table(columns, [""] * len(rows))
+
+
 def css_class(*names: str) -> str:
     """Return a class attribute, nothing when there is no name."""
     found = " ".join(name for name in names if name)

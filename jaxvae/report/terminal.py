@@ -32,8 +32,9 @@ class _Column:
 def terminal_table(results: Results) -> str:
     """Return the lanes as text at most 120 columns wide: a row for each setting, and one for each lane if they are few.
 
-    A row for a setting gives mean ± standard deviation over its healthy lanes. Scores that do not fit are named below
-    the table.
+    A row for a setting gives mean ± standard deviation over its healthy lanes. Where objectives or architectures are
+    compared, a row for each gives median, least and greatest over its settings and seeds. Scores that do not fit are
+    named below the table.
     """
     parts = []
     settings = reading.groups(results)
@@ -42,6 +43,8 @@ def terminal_table(results: Results) -> str:
         parts.append(_lanes(results))
     if repeated:
         parts.append(_settings(results, settings))
+    if methods := reading.methods(results):
+        parts.append(_methods(results, methods))
     return "\n\n".join(parts)
 
 
@@ -72,6 +75,18 @@ def _settings(results: Results, settings: list[reading.Group]) -> str:
     lost = [len(group.lanes) - number for group, number in zip(settings, healthy, strict=True)]
     words = [f"{ok} ok" + (f", {bad} diverged" if bad else "") for ok, bad in zip(healthy, lost, strict=True)]
     return _draw(first, scores, [_Column("lanes", words, align_right=False)])
+
+
+def _methods(results: Results, methods: list[reading.Group]) -> str:
+    first = _families(results, [group.lanes[0] for group in methods])
+    scores = []
+    for name in _by_weight(results):
+        column = [reading.median_and_range(group.lanes, name)[:3] for group in methods]
+        places = wording.decimals([value for found in column for value in found])
+        scores.append(_Column(name, [wording.span(*found, min(places, 2)) for found in column]))
+    healthy = [str(sum(map(reading.is_ok, group.lanes))) for group in methods]
+    kind = reading.family_kind(results)
+    return _draw(first, scores, [_Column("lanes", healthy)]) + f"\nMedian [least, greatest] of each {kind}."
 
 
 def _families(results: Results, lanes: list[reading.Lane]) -> list[_Column]:

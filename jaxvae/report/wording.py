@@ -103,6 +103,13 @@ def spread(mean: float, deviation: float, places: int, sign: str = " ± ") -> st
     return fixed(mean, places) + ("" if math.isnan(deviation) else f"{sign}{fixed(deviation, places)}")
 
 
+def span(median: float, least: float, greatest: float, places: int) -> str:
+    """Write "median [least, greatest]"; a dash for what is missing."""
+    if math.isnan(median):
+        return MISSING
+    return f"{fixed(median, places)} [{fixed(least, places)}, {fixed(greatest, places)}]"
+
+
 def duration(seconds: float) -> str:
     """Write a time as one would say it: 42 s, 3 min 20 s, 2 h 05 min."""
     if seconds < 60:
