@@ -1,5 +1,6 @@
 """The report: every plot on easy and hard sweeps, the page is self-contained and escaped, the tables fit."""
 
+import dataclasses
 import html.parser
 import math
 import re
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 
 from jaxvae.report import PLOTS, reading, save_figures, summary, terminal_table, write_report
 from jaxvae.report.encoding import Encoding
-from jaxvae.types import Results, Showcase
+from jaxvae.types import LabelSwap, Results, Showcase
 
 SCORES = ("mig", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "sap", "active_units")
 LOSSES = ("reconstruction", "kl", "elbo")
@@ -161,9 +162,10 @@ def results_of(
 
 
 def mixed():
+    """Return results to which every plot applies."""
     lanes = [{"beta": float(b), "seed": s} for b in (1, 2, 4, 8) for s in (0, 1)]
     lanes += [{"objective": "factor_vae", "beta": 1.0, "gamma": float(g), "seed": s} for g in (10, 40) for s in (0, 1)]
-    return results_of(
+    results = results_of(
         lanes,
         hyper_names=("beta", "gamma", "lr", "seed"),
         swept=("beta", "gamma", "seed"),
@@ -172,6 +174,12 @@ def mixed():
         score_names=EVERY_SCORE,
         watched=("reconstruction", "elbo", "mig", "gaussian_tc"),
     )
+    swaps = [
+        LabelSwap("shape", np.arange(3), np.arange(3) % 3, np.repeat(show.reconstructions[:3, None], 3, axis=1))
+        for show in results.showcases
+    ]
+    shown = [show._replace(swaps=(swap,)) for show, swap in zip(results.showcases, swaps, strict=True)]
+    return dataclasses.replace(results, showcases=shown)
 
 
 def large():
