@@ -117,6 +117,9 @@ BAD = [
     (["--batch_size=33"], "more than the 32 images"),
     (["--latent_dim=0"], "--latent_dim must be at least 1"),
     (["--lr=-1"], "--lr must be"),
+    (["--groups_per_scale=2,x"], "expected whole numbers"),
+    (["--architecture=nvae", "--groups_per_scale=1,1,1,1,1"], "5 scales"),
+    (["--architecture=nvae", "--stem_width=5"], "multiple of 4"),
     (["--seed=-1"], "--seed must be"),
     (["--flagfile=/nowhere.flags"], "/nowhere.flags"),
 ]
