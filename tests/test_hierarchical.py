@@ -41,7 +41,7 @@ def data():
 
 def two_lanes():
     """Return a program and the hypers of two lanes, seeds 3 and 4."""
-    program = dataclasses.replace(TINY, objective="balanced_vae+spectral")
+    program = dataclasses.replace(TINY, objective="kl_balanced+spectral")
     hypers = {n: jnp.stack([v, v]) for n, v in numbers(program, warmup_steps=2.0, lr=1e-3).items()}
     return program, hypers | {"seed": jnp.asarray([3, 4], jnp.uint32)}
 
@@ -355,7 +355,7 @@ def test_what_makes_no_sense_is_refused_at_the_door(objective, changed, message)
 
 
 def test_what_makes_sense_is_let_in():
-    (group,) = expand("balanced_vae+spectral")
+    (group,) = expand("kl_balanced+spectral")
     assert group.program.groups_per_scale == (1, 1)
     assert expand("factor_vae", groups_per_scale=(1,))[0].program.objective == "factor_vae"
     chosen = spec.Spec(groups_per_scale=(3, 1))
@@ -381,7 +381,7 @@ def test_bfloat16_networks_have_float32_losses_and_stay_near(data):
 @pytest.mark.slow
 def test_a_sweep_of_hierarchical_and_flat_models_is_scored_reported_and_opened(squares, tmp_path):  # noqa: F811
     arguments = [
-        "--dataset=npz", f"--data_dir={squares}", "--objective=balanced_vae", "--architecture=nvae,mlp",
+        "--dataset=npz", f"--data_dir={squares}", "--objective=kl_balanced", "--architecture=nvae,mlp",
         "--groups_per_scale=1,1", "--stem_width=4", "--latent_dim=2", "--batch_size=8", "--steps=6", "--log_every=3",
         "--sweep=warmup_steps=4", "--sweep=seed=0:2", "--lanes=map", "--metrics=mig,active_units,udr",
         f"--workdir={tmp_path / 'run'}",

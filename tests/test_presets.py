@@ -48,7 +48,7 @@ def train(chosen, data, hypers, num_steps):
 # Where every number plays its part within the first steps: schedules half-way through, no latent under its floor.
 BASE = {
     **{"lr": 1e-2, "capacity_steps": 8.0, "floor": 0.0, "pretrain_steps": 2.0},
-    **{"label_steps": 2.0, "label_sharpness": 0.5, "warmup_steps": 4.0},
+    **{"label_steps": 2.0, "label_sharpness": 0.5},
 }
 # A capacity matters by the side on which the KL is: of these two, one is below it after the first step and one above.
 OTHER = {

@@ -36,8 +36,6 @@ OBJECTIVES: dict[str, Objective] = {
     "hfvae": Objective((KL, HFVAE), fixed={"kl.beta": 1.0}),
     # Malecki 2023; meant for two latents and --likelihood=gaussian with sigma = sqrt(1/2), the plain squared error.
     "label_guided_vae": Objective((KL_L1, LABEL), fixed={"beta": 1.0}),
-    # Vahdat & Kautz 2020; with their regulariser: balanced_vae+spectral.
-    "balanced_vae": Objective((KL_BALANCED,), fixed={"beta": 1.0}),
     "free_bits_vae": Objective((FREE_BITS,)),
     "vade": Objective((KL_MIXTURE,)),
     "dd_vae": Objective((KL_SPARSE, MMD)),
