@@ -148,10 +148,13 @@ def _number(value: np.generic) -> int | float:
 
 
 def differences(saved: dict[str, Any], spec: Spec) -> list[str]:
-    """Return one line for each field in which a saved spec (JSON types) is another sweep than this one."""
+    """Return one line for each field in which a saved spec (JSON types) is another sweep than this one.
+
+    A field that an earlier version did not have yet is at its default there.
+    """
     what = [f.name for f in dataclasses.fields(Spec) if not f.metadata.get("how")]
-    given = spec.to_json()
-    return [f"{n}: {saved.get(n)!r} there, {given[n]!r} now" for n in what if saved.get(n) != given[n]]
+    there, given = Spec().to_json() | saved, spec.to_json()
+    return [f"{n}: {there[n]!r} there, {given[n]!r} now" for n in what if there[n] != given[n]]
 
 
 def expand(
