@@ -183,7 +183,7 @@ def test_statistics_and_vectors_move_in_training(trained):
 
 @pytest.mark.slow
 def test_lanes_have_statistics_of_their_own_and_are_what_they_are_alone(trained, data):
-    program, start, after, _ = trained
+    program, _, after, _ = trained
     hypers = two_lanes()[1]
     states = jit(jax.vmap(lambda h: step.init_state(program, h)))(hypers)
     lanes, _ = three_steps(program, data, hypers, states, jax.vmap)
