@@ -58,8 +58,7 @@ def weighted_roughness(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Con
     Bounds how much a change of the image can change what the encoder says, and so the KL of a deep hierarchy (Vahdat &
     Kautz 2020, section 3.2 "Spectral Regularization"). The architecture measures the sum (models.spectral). Logs it.
     """
-    value = jnp.asarray(out.roughness, jnp.float32)
-    return hypers["spectral_weight"] * value, {"roughness": value}
+    return hypers["spectral_weight"] * out.roughness, {"roughness": jnp.asarray(out.roughness)}
 
 
 KL_BALANCED = Term(
