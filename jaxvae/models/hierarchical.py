@@ -40,7 +40,7 @@ def soft_clamp(x: jax.Array) -> jax.Array:
 def residual_posterior(prior: Normal, change: Normal) -> tuple[Normal, Normal]:
     """Return (p, q) from what the network says of a prior and of the posterior's difference from it.
 
-    q = N(mean_p + change of mean, sigma_p * exp(change of log sigma)) (Vahdat & Kautz 2020, section 3.2, eq. 3), with
+    q = N(mean_p + change of mean, sigma_p * exp(change of log sigma)) (Vahdat & Kautz 2020, section 3.2), with
     means and log sigmas of both clamped softly. No change: q is p.
     """
     p = Normal(*map(soft_clamp, prior))
