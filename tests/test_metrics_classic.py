@@ -1,6 +1,9 @@
 """Modularity, explicitness, SAP, IRS, Gaussian total correlation and mutual information against their restatements."""
 
 import functools
+import os
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -286,3 +289,22 @@ def test_a_class_that_was_not_fitted_cannot_be_told():
     exact = classic.sap(codes, values, TEST["perfect"], TEST_VALUES, classic.exact_machine)
     assert 0.0 < float(whole["explicitness"]) - float(found["explicitness"]) < 0.15
     assert float(found["sap"]) == pytest.approx(exact, abs=1e-3)
+
+
+def test_lanes_on_several_cpu_devices_do_not_wait_for_each_other():
+    """In a process of its own, with a time limit: what this is about is a program that never ends."""
+    script = """if True:
+        import jax
+        jax.config.update("jax_num_cpu_devices", 2)
+        import numpy as np
+        from jaxvae import lanes, metrics
+        from jaxvae.types import Factors
+        codes = np.random.default_rng(0).normal(size=(4, 12_000, 10)).astype(np.float32)
+        placed = lanes.put_lanes(codes, lanes.make_mesh(4))
+        factors = Factors(np.zeros((12_000, 0), np.int32), ())
+        scores = metrics.score_lanes(placed, factors, ("gaussian_tc", "active_units"), seed=0)
+        assert len(placed.devices()) == 2 and (scores["gaussian_tc"] < 0.05).all()
+    """
+    environment = os.environ | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, timeout=120, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

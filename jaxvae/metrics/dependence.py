@@ -103,6 +103,14 @@ def total_correlation(codes: jax.Array) -> jax.Array:
     unit = standardise(codes, scaling) * len(codes) ** -0.5
     # A row of its own for each constant latent makes it a direction of length 1, which adds log 1.
     rows = jnp.concatenate([unit, jnp.diag(1.0 - scaling.alive)])
-    # The square roots of the eigenvalues, without the correlations: squares would leave half of the digits.
-    lengths = jnp.linalg.svd(jnp.linalg.qr(rows, mode="r"), compute_uv=False)
-    return jnp.maximum(-jnp.log(jnp.maximum(lengths, LEAST)).sum(), 0.0)
+    return jnp.maximum(-jnp.log(jnp.maximum(_singular_values(rows), LEAST)).sum(), 0.0)
+
+
+@jax.custom_batching.sequential_vmap
+def _singular_values(rows: jax.Array) -> jax.Array:
+    """Return the square roots of the eigenvalues of rows^T rows, without it: squares would leave half of the digits.
+
+    One lane after another: a batch of factorisations is split over the threads that run the program itself on CPU, and
+    on several CPU devices at once (jaxlib 0.10) they wait for each other for ever.
+    """
+    return jnp.linalg.svd(jnp.linalg.qr(rows, mode="r"), compute_uv=False)
