@@ -2,10 +2,9 @@
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxvae import latents
-from jaxvae.objectives.base import Context, Term
+from jaxvae.objectives.base import Context, Term, kl_of_groups
 from jaxvae.types import Hypers, Logs, ModelOutput
 
 
@@ -16,10 +15,8 @@ def free_bits(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> 
     `q.kl` has them: closed form, against the architecture's own prior. A hierarchical code has groups of its own: there
     the maximum is taken of the KL of each, so floor is in nats a group. Logs how many groups are above the floor.
     """
-    kl = out.q.kl.mean(0)
-    if not latents.is_flat(ctx.program):
-        starts = np.cumsum(latents.groups(ctx.program))[:-1]
-        kl = jnp.stack([group.sum() for group in jnp.split(kl, starts)])
+    flat = latents.is_flat(ctx.program)
+    kl = out.q.kl.mean(0) if flat else kl_of_groups(out.q.kl, latents.groups(ctx.program))
     floored = jnp.maximum(hypers["floor"], kl).sum()
     return hypers["beta"] * floored, {"above_floor": (kl > hypers["floor"]).sum().astype(jnp.float32)}
 
