@@ -45,7 +45,7 @@ from jaxvae import models
 from jaxvae.objectives.estimators import covariance, decompose, own_and_others_log_weights
 from jaxvae.report import style
 from jaxvae.report.saving import save_figure
-from jaxvae.train import step
+from jaxvae.training import step
 from jaxvae.types import Program
 
 flags.DEFINE_string("data_dir", None, "Folder of MNIST's four .gz files.")

@@ -12,6 +12,8 @@ os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
 
 import pytest
 
+pytest_plugins = ["tiny_sweep"]
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import metrics, objectives
-from jaxvae.lanes import fetch, over_lanes, pad_lanes, put_everywhere, put_lanes
+from jaxvae.parallel.lanes import fetch, over_lanes, pad_lanes, put_everywhere, put_lanes
 from jaxvae.types import Factors, Networks, Program
 
 BLOCK = 4096  # codes that are assigned at a time, times clusters and latents in memory

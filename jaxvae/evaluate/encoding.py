@@ -8,8 +8,8 @@ import numpy as np
 
 from jaxvae import latents, models
 from jaxvae.data.grid import Dataset
-from jaxvae.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
-from jaxvae.train.keys import Stream, key_for
+from jaxvae.parallel.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
+from jaxvae.training.keys import Stream, key_for
 from jaxvae.types import Hypers, InputError, Networks, Program
 
 BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache

@@ -6,15 +6,16 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxvae import hosts, metrics, models
+from jaxvae import metrics, models
 from jaxvae.data import DATASETS, load
 from jaxvae.data.grid import Dataset
 from jaxvae.evaluate.clusters import score_clusters, why_not
 from jaxvae.evaluate.encoding import encode, encode_in_place
 from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
-from jaxvae.lanes import put_everywhere
-from jaxvae.load import Sweep
+from jaxvae.parallel import hosts
+from jaxvae.parallel.lanes import put_everywhere
+from jaxvae.saved.sweep import Sweep
 from jaxvae.types import Factors, Hypers, Networks, Program, Results, Watch, look_up
 
 LOSSES = ("reconstruction", "kl", "elbo")

@@ -9,9 +9,10 @@ import numpy as np
 
 from jaxvae import latents
 from jaxvae.data.grid import Dataset
-from jaxvae.load import Model, Sweep
 from jaxvae.metrics.information import normalised_information
 from jaxvae.metrics.rows import draw_rows
+from jaxvae.saved.model import Model
+from jaxvae.saved.sweep import Sweep
 from jaxvae.types import Factors, LabelSwap, Showcase
 
 SHOWN_IMAGES = 8

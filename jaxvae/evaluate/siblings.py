@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from jaxvae import metrics
-from jaxvae.lanes import fetch
+from jaxvae.parallel.lanes import fetch
 
 
 def kept_points(means: jax.Array) -> list[np.ndarray]:

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxvae.metrics.moments import variance
+from jaxvae.learners.moments import variance
 from jaxvae.types import Factors
 
 

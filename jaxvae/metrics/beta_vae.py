@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from jaxvae.metrics.logistic import fit, predict
-from jaxvae.metrics.rows import draw_factors, draw_rows, draw_sharing, group_rows, varying
+from jaxvae.learners.grouping import group_rows
+from jaxvae.learners.logistic import fit, predict
+from jaxvae.metrics.rows import draw_factors, draw_rows, draw_sharing, varying
 from jaxvae.types import Factors
 
 POINTS_AT_ONCE = 500

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxvae.metrics.boosting import boost
+from jaxvae.learners.boosting import boost
 from jaxvae.metrics.information import entropy
 from jaxvae.metrics.rows import draw_rows
 from jaxvae.types import Factors

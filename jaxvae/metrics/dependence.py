@@ -5,9 +5,9 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from jaxvae.learners.moments import scaling_of, standardise
 from jaxvae.metrics.information import NUM_BINS, discretise
 from jaxvae.metrics.information import mutual_information as information_of
-from jaxvae.metrics.moments import scaling_of, standardise
 from jaxvae.metrics.points import NUM_TRAIN, draw_points
 from jaxvae.types import Factors
 

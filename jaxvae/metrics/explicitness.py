@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.metrics.information import count_values
-from jaxvae.metrics.logistic import fit_each, logits_of
-from jaxvae.metrics.moments import scaling_of, standardise
+from jaxvae.learners.grouping import count_values
+from jaxvae.learners.logistic import fit_each, logits_of
+from jaxvae.learners.moments import scaling_of, standardise
 from jaxvae.metrics.points import NUM_TEST, NUM_TRAIN, draw_train_and_test
 from jaxvae.types import Factors
 

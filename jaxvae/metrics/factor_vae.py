@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from jaxvae.metrics.moments import variance
-from jaxvae.metrics.rows import draw_factors, draw_rows, draw_sharing, group_rows, varying
+from jaxvae.learners.grouping import group_rows
+from jaxvae.learners.moments import variance
+from jaxvae.metrics.rows import draw_factors, draw_rows, draw_sharing, varying
 from jaxvae.types import Factors
 
 VOTES_AT_ONCE = 500

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
+from jaxvae.learners.logistic_unpenalised import fit_unpenalised, log_losses
+from jaxvae.learners.moments import variance
 from jaxvae.metrics.information import entropy
-from jaxvae.metrics.logistic_unpenalised import fit_unpenalised, log_losses
-from jaxvae.metrics.moments import variance
 from jaxvae.metrics.neighbours import neighbour_information
 from jaxvae.metrics.rows import draw_distinct
 from jaxvae.types import Factors

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.learners.grouping import count_values
+
 NUM_BINS = 20
 BLOCK = 2048
 
@@ -122,12 +124,6 @@ def entropy(values: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
     probability = count_values(values, sizes) / len(values)
     terms = -probability * jnp.log(jnp.where(probability > 0, probability, 1.0))
     return jax.ops.segment_sum(terms, _owners(sizes), num_segments=len(sizes), indices_are_sorted=True)
-
-
-def count_values(values: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
-    """Return i32[V], in how many rows each value of each factor occurs, the values of factor 0 first."""
-    offsets = np.cumsum((0, *sizes[:-1]), dtype=np.int32)
-    return jnp.zeros(sum(sizes), jnp.int32).at[values + offsets].add(1)
 
 
 @functools.partial(jax.jit, static_argnames=("sizes", "num_bins"))

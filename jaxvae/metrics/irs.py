@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.metrics.information import NUM_BINS, count_values
-from jaxvae.metrics.moments import scaling_of, standardise
+from jaxvae.learners.grouping import count_values
+from jaxvae.learners.moments import scaling_of, standardise
+from jaxvae.metrics.information import NUM_BINS
 from jaxvae.metrics.points import NUM_TRAIN, draw_points
 from jaxvae.types import Factors
 

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.learners.grouping import group_rows
 from jaxvae.metrics.information import entropy
 from jaxvae.metrics.mig import mean_gap
-from jaxvae.metrics.rows import group_rows
 from jaxvae.types import Factors
 
 HIGHEST = jax.lax.Precision.HIGHEST  # some accelerators would otherwise round the factors of a matmul to 10 bits

@@ -5,47 +5,12 @@ row among those that share the value of factor k has the other factors independe
 draws from its generators. On other data the draws follow the data's own joint distribution of factors.
 """
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.metrics.information import count_values
-from jaxvae.types import Factors, RowGroups
-
-
-def group_rows(factors: Factors) -> Factors:
-    """Return the factors with `groups` filled in; as they are where that has been done already."""
-    if factors.groups is not None:
-        return factors
-    counts = count_values(factors.values, factors.sizes)
-    groups = RowGroups(
-        order=jnp.argsort(factors.values.T, axis=1, stable=True).reshape(-1).astype(jnp.int32),
-        # Factors lie one after another in `order`, N rows each, so one running sum serves all of them.
-        starts=jnp.cumsum(counts) - counts,
-        counts=counts,
-    )
-    return dataclasses.replace(factors, groups=groups)
-
-
-def group_rows_on_host(factors: Factors) -> Factors:
-    """Do as `group_rows`, with NumPy: its radix sort takes a tenth of the time that XLA's sort takes on a CPU."""
-    if factors.groups is not None:
-        return factors
-    columns = [
-        column.astype(np.min_scalar_type(size))
-        for column, size in zip(np.asarray(factors.values).T, factors.sizes, strict=True)
-    ]
-    counts = [np.bincount(column, minlength=size) for column, size in zip(columns, factors.sizes, strict=True)]
-    counts = np.concatenate(counts or [np.zeros(0)]).astype(np.int32)
-    order = [np.argsort(column, kind="stable").astype(np.int32) for column in columns]
-    groups = RowGroups(
-        order=np.concatenate(order or [np.zeros(0, np.int32)]),
-        starts=(np.cumsum(counts) - counts).astype(np.int32),
-        counts=counts,
-    )
-    return dataclasses.replace(factors, groups=groups)
+from jaxvae.learners.grouping import group_rows
+from jaxvae.types import Factors
 
 
 def varying(factors: Factors) -> jax.Array:

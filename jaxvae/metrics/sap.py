@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.metrics import svm
-from jaxvae.metrics.moments import scaling_of, standardise
+from jaxvae.learners import svm
+from jaxvae.learners.moments import scaling_of, standardise
 from jaxvae.metrics.points import NUM_TEST, NUM_TRAIN, draw_train_and_test
 from jaxvae.types import Factors
 

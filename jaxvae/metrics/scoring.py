@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.lanes import fetch, mesh_of, split_lanes, spread
+from jaxvae.learners.grouping import group_rows_on_host
 from jaxvae.metrics.checking import check_fit, checked_codes, checked_factors, checked_names, column_names, relabel
-from jaxvae.metrics.rows import draw_distinct, group_rows_on_host
+from jaxvae.metrics.rows import draw_distinct
 from jaxvae.metrics.table import METRICS
 from jaxvae.metrics.udr import NUM_POINTS
+from jaxvae.parallel.lanes import fetch, mesh_of, split_lanes, spread
 from jaxvae.types import Factors, InputError, look_up
 
 MAX_VALUES = 16_384  # of all factors together; contingency tables hold a column for each

@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
-from jaxvae.parts import over_parts
+from jaxvae.parallel.parts import over_parts
 
 CACHE_BYTES = 1024 * 1024
 """The largest activation of a block for each CPU core, some four of which are alive at once.

@@ -15,7 +15,7 @@ from typing import Any
 from jaxvae.report import style, tables, wording
 from jaxvae.report.plots import PLOTS
 from jaxvae.report.summary import summary
-from jaxvae.train.workdir import write_text
+from jaxvae.training.workdir import write_text
 from jaxvae.types import Results
 
 PIXELS_PER_CSS_PIXEL = style.DPI / 96  # a CSS inch has 96 pixels

@@ -5,10 +5,11 @@ two values each.
 """
 
 import numpy as np
-from reference.disentanglement import discretise
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score, roc_auc_score
 from sklearn.svm import LinearSVC
+
+from reference.disentanglement import discretise
 
 
 def information(codes, factors):

@@ -5,9 +5,10 @@ Written from the definitions and from disentanglement_lib's configuration, for r
 """
 
 import numpy as np
-from reference.disentanglement import encode, sample_factors
 from scipy.stats import entropy
 from sklearn.ensemble import GradientBoostingClassifier
+
+from reference.disentanglement import encode, sample_factors
 
 
 def boosted(codes, factors, test_codes, test_factors, **settings):

@@ -1,0 +1,156 @@
+"""One trained VAE, ready to encode and decode on whatever device is there. Knows no sweep and no file."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxvae import latents, models
+from jaxvae.types import InputError, Networks, Program
+
+
+@functools.cache
+def _compiled(program: Program, method: str):
+    """Return jitted (variables, x, labels) -> method of the architecture; shared by every model of a program."""
+    module = models.build(program)
+    return jax.jit(lambda variables, x, labels: module.apply(variables, x, labels, method=method))
+
+
+class Model:
+    """One trained VAE, ready to encode and decode on whatever device is there.
+
+    A conditional model ("cvae+…") is told the labels of every image and code: integers [B, K], a column for each label
+    of the data it was trained on, or [B] where there is one. Other models take none. Either way an InputError says so.
+
+    Attributes:
+        program: architecture, likelihood, image shape, number of latents.
+        networks: what was learned: the architecture's variables, and what the objective's terms trained beside them.
+        about: what is known of it: lane, objective, hypers, status, scores.
+    """
+
+    def __init__(self, program: Program, networks: Networks, about: dict[str, Any]):
+        self.program, self.about = program, about
+        self.networks = jax.tree.map(jnp.asarray, networks)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The architecture's parameters, nested dictionaries of arrays."""
+        return self.networks.variables["params"]
+
+    def __repr__(self) -> str:
+        known = " ".join(f"{n}={v}" for n, v in self.about.items() if v is not None)
+        return f"Model({self.program.architecture} {self.program.image_shape} {known})"
+
+    @property
+    def label_sizes(self) -> tuple[int, ...]:
+        """The number of values of each label that the model is told; () for one that is told none."""
+        return self.program.label_sizes if models.needs_labels(self.program.architecture) else ()
+
+    def _labels(self, labels, num_rows: int) -> jax.Array | None:
+        sizes = self.label_sizes
+        if not sizes:
+            if labels is not None:
+                raise InputError(f"architecture {self.program.architecture!r} is not told labels; leave them out")
+            return None
+        ranges = ", ".join(f"0 … {size - 1}" for size in sizes)
+        form = f"labels [{num_rows}, {len(sizes)}]" + f" or [{num_rows}]" * (len(sizes) == 1)
+        words = f"architecture {self.program.architecture!r} is told labels: give {form}, integers in {ranges}"
+        if labels is None:
+            raise InputError(f"{words}; none were given")
+        labels = np.asarray(labels)
+        if labels.ndim == 1 and len(sizes) == 1:
+            labels = labels[:, None]
+        if labels.shape != (num_rows, len(sizes)) or not np.issubdtype(labels.dtype, np.integer):
+            raise InputError(f"{words}; got {labels.dtype} {labels.shape}")
+        if ((labels < 0) | (labels >= sizes)).any():
+            raise InputError(f"{words}; got {labels.min(0).tolist()} to {labels.max(0).tolist()}")
+        return jnp.asarray(labels, jnp.int32)
+
+    def _images(self, images) -> jax.Array:
+        images = jnp.asarray(images)
+        if images.ndim != 4 or images.shape[1:] != self.program.image_shape:
+            raise InputError(
+                f"this model takes images [B, {', '.join(map(str, self.program.image_shape))}], got {images.shape}"
+            )
+        return images.astype(jnp.float32) / 255.0 if images.dtype == jnp.uint8 else images.astype(jnp.float32)
+
+    def _codes(self, z) -> jax.Array:
+        z = jnp.asarray(z, jnp.float32)
+        sizes = latents.groups(self.program)
+        if z.ndim != 2 or z.shape[1] not in np.cumsum(sizes):
+            legal = " or ".join(str(size) for size in sorted({sizes[0], sum(sizes)}))
+            raise InputError(f"this model takes codes [B, {legal}], got {z.shape}")
+        return z
+
+    def encode(self, images, labels=None) -> tuple[jax.Array, jax.Array]:
+        """Return mean and log-variance of q(z|x), each f32[B, D].
+
+        Args:
+            images: [B, H, W, C], floats in [0, 1] or uint8 in 0 … 255.
+            labels: of the images, for a conditional model.
+
+        Raises:
+            InputError: the shape is not the model's, or labels are missing, wrong or not wanted.
+        """
+        images = self._images(images)
+        return _compiled(self.program, "encode")(self.networks.variables, images, self._labels(labels, len(images)))
+
+    def decode(self, z, labels=None) -> jax.Array:
+        """Return the mean image of p(x|z), f32[B, H, W, C] in [0, 1], for codes [B, D]; of p(x|z, y) with labels.
+
+        Codes of a hierarchical model may also hold the first groups alone (see latents.groups); the others then take
+        the means of their priors.
+        """
+        z = self._codes(z)
+        logits = _compiled(self.program, "decode")(self.networks.variables, z, self._labels(labels, len(z)))
+        return models.likelihood(self.program).mean(logits)
+
+    def reconstruct(self, images, labels=None) -> jax.Array:
+        """Return images f32[B, H, W, C] in [0, 1] decoded from the posterior means of images [B, H, W, C]."""
+        return self.decode(self.encode(images, labels)[0], labels)
+
+    def swap_labels(self, images, labels, others) -> jax.Array:
+        """Keep the codes of images and change their labels: f32[B, T, H, W, C] in [0, 1].
+
+        Args:
+            images: [B, H, W, C].
+            labels: the images' own, as for `encode`; codes are posterior means given these.
+            others: the T labels to decode each code with: [T, K], [T] where there is one label, or [B, T, K].
+
+        Raises:
+            InputError: the model is not conditional, or something has another shape.
+        """
+        if not self.label_sizes:
+            raise InputError(f"architecture {self.program.architecture!r} is not told labels: it has none to swap")
+        codes = self.encode(images, labels)[0]
+        others = np.asarray(others)
+        if others.ndim == 1:
+            others = others[:, None]
+        if others.ndim == 2:
+            others = np.broadcast_to(others, (len(codes), *others.shape))
+        if others.ndim != 3 or len(others) != len(codes):
+            raise InputError(f"labels to swap in must be [T, K] or [{len(codes)}, T, K], got {others.shape}")
+        swapped = self.decode(jnp.repeat(codes, others.shape[1], axis=0), others.reshape(-1, others.shape[-1]))
+        return swapped.reshape(*others.shape[:2], *self.program.image_shape)
+
+    def traverse(self, z=None, values: Sequence[float] = tuple(np.linspace(-2, 2, 9)), labels=None) -> jax.Array:
+        """Set each latent in turn to each value: f32[D, T, H, W, C] in [0, 1].
+
+        Of a hierarchical model each latent of the top group, whose prior is N(0, I).
+
+        Args:
+            z: the code [D] to start from; by default the prior's mean, zeros (groups below the top one follow it).
+            values: T numbers, in units of the prior's standard deviation.
+            labels: for a conditional model the labels [K] that go with the code, one integer where there is one label.
+        """
+        moved = latents.number_scored(self.program)
+        base = jnp.zeros(moved) if z is None else self._codes(jnp.asarray(z)[None])[0]
+        codes = jnp.tile(base, (moved, len(values), 1))
+        codes = codes.at[jnp.arange(moved), :, jnp.arange(moved)].set(jnp.asarray(values, jnp.float32))
+        if labels is not None:
+            labels = np.tile(np.reshape(labels, (1, -1)), (moved * len(values), 1))
+        decoded = self.decode(codes.reshape(-1, len(base)), labels)
+        return decoded.reshape(moved, len(values), *self.program.image_shape)

@@ -1,0 +1,124 @@
+"""A trained sweep opened from its folder, on any machine. Knows no objective and no metric."""
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxvae.saved.model import Model
+from jaxvae.training import workdir
+from jaxvae.training.checkpoint import CheckpointError, Checkpoints
+from jaxvae.types import InputError, Networks, Program
+
+
+class Sweep:
+    """A trained sweep on disk. Parameters are read when a lane is asked for.
+
+    Attributes:
+        spec: the resolved spec, JSON types.
+        lanes: one dictionary a lane: lane, objective, architecture and its hypers.
+        results: the rows of results.csv; [] before the sweep has been scored.
+        history: columns of history.csv: lane, step, loss, nll, kl, …, equally long arrays.
+    """
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+        self.spec = workdir.read_json(path / "spec.json")
+        run = workdir.read_json(path / "run.json")
+        try:
+            self._waves = run["waves"]
+            self.lanes = [lane for wave in self._waves for lane in wave["lanes"]]
+        except KeyError as error:
+            raise workdir.WorkdirError(f"{path / 'run.json'} lacks {error}; is this the folder of a sweep?") from None
+        self.results = workdir.read_table(path / "results.csv") if (path / "results.csv").exists() else []
+        self.history = workdir.read_columns(path / "history.csv") if (path / "history.csv").exists() else {}
+
+    def __repr__(self) -> str:
+        return f"Sweep({self.path}, {len(self.lanes)} lanes, {'scored' if self.results else 'not scored'})"
+
+    @property
+    def num_waves(self) -> int:
+        """The number of waves, parts of the sweep that were trained (and are read) as a whole."""
+        return len(self._waves)
+
+    def wave(self, number: int) -> tuple[Program, list[dict[str, Any]], Networks]:
+        """Return (program, lanes, networks [R, …] as NumPy arrays) of a wave; lanes now with step and status.
+
+        Raises:
+            CheckpointError: the wave has not been saved yet, or its checkpoint is damaged.
+        """
+        wave = self._waves[number]
+        directory = self.path / wave["directory"]
+        checkpoints = Checkpoints(directory)
+        try:
+            step = checkpoints.latest()
+            if step is None:
+                raise CheckpointError(
+                    f"{directory} holds no finished checkpoint: those lanes have not been trained yet"
+                )
+            state, _ = checkpoints.restore(step, only=("params/vae", "model_state", "status"))
+        finally:
+            checkpoints.close()
+        tuples = {name: tuple(v) for name, v in wave["program"].items() if isinstance(v, list)}  # JSON has none
+        program = Program(**wave["program"] | tuples)
+        lanes = [
+            about | {"step": step, "status": "ok" if status < 0 else f"diverged at step {status}"}
+            for about, status in zip(wave["lanes"], state["status"].tolist(), strict=True)
+        ]
+        vae = state["params"]["vae"]
+        # An empty dictionary leaves no trace in a checkpoint.
+        networks = Networks({"params": vae["model"], **state.get("model_state", {})}, vae.get("extra", {}))
+        return program, lanes, networks
+
+    def model(self, lane: int) -> Model:
+        """Return the model of a lane by its number.
+
+        Raises:
+            InputError: there is no such lane.
+        """
+        if not 0 <= lane < len(self.lanes):
+            raise InputError(f"there is no lane {lane}; this sweep has lanes 0 to {len(self.lanes) - 1}")
+        number = next(n for n, wave in enumerate(self._waves) if lane <= wave["lanes"][-1]["lane"])
+        program, lanes, networks = self.wave(number)
+        index = lane - lanes[0]["lane"]
+        scores = next((row for row in self.results if row["lane"] == lane), {})
+        return Model(program, jax.tree.map(lambda leaf: leaf[index], networks), scores | lanes[index])
+
+    def select(self, **wanted: Any) -> Model:
+        """Return the one model whose lane has these values: `select(beta=4.0, seed=0)`, `select(objective="vae")`.
+
+        Raises:
+            InputError: no lane, or more than one, has them; the message lists what there is to choose from.
+        """
+        known = {name for lane in self.lanes for name in lane}
+        if unknown := set(wanted) - known:
+            raise InputError(f"lanes have no {', '.join(sorted(unknown))}; they have {', '.join(sorted(known))}")
+        found = [lane for lane in self.lanes if all(_same(lane.get(n), v) for n, v in wanted.items())]
+        if len(found) == 1:
+            return self.model(found[0]["lane"])
+        candidates = found or self.lanes
+        varying = {n: sorted({lane.get(n) for lane in candidates}, key=str) for n in sorted(known - {"lane"})}
+        choice = "; ".join(f"{n} {', '.join(map(str, v[:12]))}" for n, v in varying.items() if len(v) > 1)
+        raise InputError(f"{len(found) or 'no'} lanes have {wanted}; choose among {choice or 'lane numbers'}")
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    """Compare as a person would: hypers are float32 inside, so 0.1 must find 0.1."""
+    if isinstance(value, (int, float)) and isinstance(wanted, (int, float)):
+        return bool(np.isclose(value, wanted, rtol=1e-6, atol=0.0))
+    return value == wanted
+
+
+def load_sweep(path: str | pathlib.Path) -> Sweep:
+    """Open the folder of a sweep, on any machine: no accelerator, data set or device count of its training is needed.
+
+    Raises:
+        WorkdirError: the folder does not hold a sweep.
+    """
+    path = pathlib.Path(path)
+    if not (path / "spec.json").exists():
+        raise workdir.WorkdirError(f"{path} does not hold a sweep (no spec.json)")
+    if not (path / "run.json").exists():
+        raise workdir.WorkdirError(f"the sweep in {path} has not started to train yet")
+    return Sweep(path)

@@ -1,0 +1,329 @@
+"""What a sweep is: every choice in one frozen record, checked at the door and expanded into lanes. Knows no flags."""
+
+import dataclasses
+import functools
+import itertools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxvae import latents, models, objectives
+from jaxvae.training.step import hyper_defaults
+from jaxvae.types import InputError, Program, look_up
+
+LANE_MODES = ("auto", "vmap", "map", "split")
+
+PROGRAM_FIELDS = (
+    *("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth", "num_clusters"),
+    *("groups_per_scale", "stem_width"),
+)
+"""Fields of a spec that every program of the sweep has alike."""
+
+
+class Axis(NamedTuple):
+    """One swept number: its name, its values, and the objective it is for (None: every one that has it)."""
+
+    name: str
+    values: tuple[float, ...]
+    objective: str | None = None
+
+    def __str__(self) -> str:
+        scope = f"{self.objective}:" if self.objective else ""
+        return f"{scope}{self.name}={','.join(str(int(v)) if v.is_integer() else repr(v) for v in self.values)}"
+
+
+def parse_axis(text: str) -> Axis:
+    """Read "beta=1,2,4", "seed=0:5" (0 to 4), "seed=0:10:2" or "factor_vae:gamma=10,40".
+
+    Raises:
+        InputError: the text is none of these, a value is not a finite number, or the axis is empty or repeats a value.
+    """
+    name, equals, listed = text.partition("=")
+    scope, colon, name = name.strip().rpartition(":")
+    if not equals or not name or (colon and not scope):
+        raise InputError(
+            f"--sweep={text}: expected NAME=VALUES, such as beta=1,2,4 or seed=0:5 or factor_vae:gamma=10,40"
+        )
+    values: list[float] = []
+    for item in listed.split(",") if listed.strip() else ():
+        try:
+            if ":" in item:
+                values += range(*(int(part) for part in item.split(":")))
+            else:
+                values.append(float(item))
+        except (ValueError, TypeError):
+            raise InputError(f"--sweep={text}: {item.strip()!r} is neither a number nor a range START:STOP") from None
+    if not values:
+        raise InputError(f"--sweep={text}: the grid is empty; give at least one value")
+    if not all(math.isfinite(v) for v in values):
+        raise InputError(f"--sweep={text}: values must be finite numbers")
+    if len(set(values)) < len(values):
+        raise InputError(f"--sweep={text}: a value is given twice, which would train the same lane twice")
+    return Axis(name, tuple(float(v) for v in values), scope or None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """A whole sweep. Fields marked "how" say how it is run, not what it is: they may change between run and resume."""
+
+    dataset: str = "mini_sprites"
+    objectives: tuple[str, ...] = ("beta_vae",)
+    architectures: tuple[str, ...] = ("conv",)
+    likelihood: str = "bernoulli"
+    latent_dim: int = 10
+    batch_size: int = 64
+    dtype: str = "float32"
+    critic_width: int = 1000
+    critic_depth: int = 6
+    num_clusters: int = 10
+    groups_per_scale: tuple[int, ...] = (2, 2)
+    stem_width: int = 16
+    steps: int = 300_000
+    lr: float = 1e-4
+    seed: int = 0
+    sweep: tuple[Axis, ...] = ()
+    log_every: int = 100
+    # Scores are read off the models and change nothing about them: a sweep can be scored anew, and otherwise.
+    metrics: tuple[str, ...] | None = dataclasses.field(default=None, metadata={"how": True})  # None: all there can be
+    eval_every: int = dataclasses.field(default=0, metadata={"how": True})  # 0: only when training is over
+    data_dir: str | None = dataclasses.field(default=None, metadata={"how": True})
+    lanes: str = dataclasses.field(default="auto", metadata={"how": True})
+    max_lanes: int | str = dataclasses.field(default="auto", metadata={"how": True})  # "auto": what fits into memory
+    save_seconds: float = dataclasses.field(default=15.0, metadata={"how": True})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the spec as JSON types."""
+        return dataclasses.asdict(self) | {
+            "objectives": list(self.objectives),
+            "architectures": list(self.architectures),
+            "groups_per_scale": list(self.groups_per_scale),
+            "metrics": None if self.metrics is None else list(self.metrics),
+            "sweep": [str(axis) for axis in self.sweep],
+        }
+
+
+def from_json(saved: dict[str, Any]) -> Spec:
+    """Return the spec that `Spec.to_json` wrote, by this version or an earlier one that had fewer fields.
+
+    Raises:
+        InputError: it is none.
+    """
+    fields = {f.name: f for f in dataclasses.fields(Spec)}
+    values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items() if name in fields}
+    try:
+        return Spec(**values | {"sweep": tuple(parse_axis(text) for text in saved["sweep"])})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"spec.json is not that of a sweep ({error})") from None
+
+
+class Group(NamedTuple):
+    """The lanes that share one program: consecutive lanes of the sweep from `first` on."""
+
+    program: Program
+    first: int
+    hypers: dict[str, np.ndarray]  # name -> [R]
+
+    @property
+    def num_lanes(self) -> int:
+        return len(self.hypers["seed"])
+
+    @property
+    def name(self) -> str:
+        return f"{self.program.objective}_{self.program.architecture}"
+
+    def rows(self, start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
+        """Return a dictionary for each lane from `start` to `stop`: its number in the sweep, its names, its hypers."""
+        names = {"objective": self.program.objective, "architecture": self.program.architecture}
+        return [
+            {"lane": self.first + i} | names | {n: _number(values[i]) for n, values in self.hypers.items()}
+            for i in range(self.num_lanes)[start:stop]
+        ]
+
+
+def _number(value: np.generic) -> int | float:
+    """Return a float32 as the shortest decimal that means it, 0.1 and not 0.10000000149."""
+    return int(value) if np.issubdtype(value.dtype, np.integer) else float(str(value))
+
+
+def differences(saved: dict[str, Any], spec: Spec) -> list[str]:
+    """Return one line for each field in which a saved spec (JSON types) is another sweep than this one.
+
+    A field that an earlier version did not have yet is at its default there.
+    """
+    what = [f.name for f in dataclasses.fields(Spec) if not f.metadata.get("how")]
+    there, given = Spec().to_json() | saved, spec.to_json()
+    return [f"{n}: {there[n]!r} there, {given[n]!r} now" for n in what if there[n] != given[n]]
+
+
+def expand(
+    spec: Spec, image_shape: tuple[int, int, int], num_images: int, label_sizes: tuple[int, ...] = ()
+) -> list[Group]:
+    """Check everything that can be checked without compiling, and return the lanes as groups in sweep order.
+
+    `label_sizes` is the number of values of each factor or label of the data (Dataset.factor_sizes), () without any.
+
+    Axes multiply, the last varying fastest; of several axes for one number the last wins, so that a flag can override
+    a flag file. An axis that one of several objectives does not have is left out for that objective.
+
+    Raises:
+        InputError: what was given, what is legal, what to change.
+    """
+    _check_numbers(spec, num_images)
+    _check_architectures(spec, label_sizes)
+    _check_objectives(spec, label_sizes)
+    programs = [
+        Program(
+            architecture=architecture,
+            objective=objective,
+            image_shape=image_shape,
+            label_sizes=tuple(label_sizes) if _needs_labels(objective, architecture) else (),
+            **{name: getattr(spec, name) for name in PROGRAM_FIELDS},
+        )
+        for objective in spec.objectives
+        for architecture in spec.architectures
+    ]
+    defaults = {program: _defaults(program, spec) for program in programs}
+    for program in programs:
+        # Shapes are inferred without arithmetic: an architecture that cannot take them says so here.
+        module = models.build(program)
+        variables = jax.eval_shape(
+            functools.partial(module.init, labels=np.zeros((1, len(program.label_sizes)), np.int32)),
+            jax.random.key(0),
+            jax.ShapeDtypeStruct((1, *image_shape), np.float32),
+            jax.random.key(0),
+        )
+        _check_fit(program, variables)
+    _check_axes(spec, {program.objective: defaults[program] for program in programs})
+
+    groups, first = [], 0
+    for program in programs:
+        axes: dict[str, Axis] = {}
+        for axis in spec.sweep:
+            if axis.name in defaults[program] and axis.objective in (None, program.objective):
+                # A scoped axis stands above a general one, whatever their order.
+                if axis.objective is None and axes.get(axis.name, axis).objective is not None:
+                    continue
+                axes.pop(axis.name, None)
+                axes[axis.name] = axis
+        grid = list(itertools.product(*(axis.values for axis in axes.values())))
+        values = {name: [default] * len(grid) for name, default in defaults[program].items()}
+        values |= dict(zip(axes, map(list, zip(*grid, strict=True)), strict=True)) if axes else {}
+        hypers = {n: np.asarray(v, np.uint32 if n == "seed" else np.float32) for n, v in values.items()}
+        groups.append(Group(program, first, hypers))
+        first += len(grid)
+    return groups
+
+
+def _needs_labels(objective: str, architecture: str) -> bool:
+    return objectives.objective(objective).needs_labels or models.needs_labels(architecture)
+
+
+def _defaults(program: Program, spec: Spec) -> dict[str, float]:
+    return hyper_defaults(program) | {"seed": spec.seed, "lr": spec.lr}
+
+
+def _check_numbers(spec: Spec, num_images: int) -> None:
+    for name in ("steps", "batch_size", "latent_dim", "critic_width", "critic_depth", "num_clusters", "log_every"):
+        if getattr(spec, name) < 1:
+            raise InputError(f"--{name} must be at least 1, got {getattr(spec, name)}")
+    if spec.eval_every < 0:
+        raise InputError(f"--eval_every must be a number of steps, or 0 for none, got {spec.eval_every}")
+    if spec.max_lanes != "auto" and not (isinstance(spec.max_lanes, int) and spec.max_lanes >= 1):
+        raise InputError(f"--max_lanes must be a whole number from 1, or auto, got {spec.max_lanes!r}")
+    if spec.batch_size > num_images:
+        raise InputError(
+            f"--batch_size={spec.batch_size} is more than the {num_images} images of {spec.dataset!r}; lower it"
+        )
+    if not (math.isfinite(spec.lr) and spec.lr > 0):
+        raise InputError(f"--lr must be a finite number above 0, got {spec.lr:g}")
+    if not 0 <= spec.seed < 2**32:
+        raise InputError(f"--seed must be in 0 … 2^32 - 1, got {spec.seed}")
+    for kind, names in (("objective", spec.objectives), ("architecture", spec.architectures)):
+        if not names:
+            raise InputError(f"--{kind} names nothing; give at least one")
+        if len(set(names)) < len(names):
+            raise InputError(f"--{kind}={','.join(names)} names one twice")
+    look_up("--lanes mode", spec.lanes, dict.fromkeys(LANE_MODES))
+    look_up("--dtype", spec.dtype, dict.fromkeys(("float32", "bfloat16")))
+    look_up("--likelihood", spec.likelihood, models.LIKELIHOODS)
+
+
+def _check_architectures(spec: Spec, label_sizes: tuple[int, ...]) -> None:
+    for name in spec.architectures:
+        if models.needs_labels(name) and not label_sizes:
+            raise InputError(
+                f"architecture {name!r} needs labels, and {spec.dataset!r} has none; choose data with labels or "
+                "factors, or another architecture"
+            )
+
+
+def _check_objectives(spec: Spec, label_sizes: tuple[int, ...]) -> None:
+    for name in spec.objectives:
+        for term in objectives.objective(name).terms:
+            if term.needs_labels and not label_sizes:
+                raise InputError(
+                    f"objective {name!r} needs labels for its term {term.name!r}, and {spec.dataset!r} has none; "
+                    "choose data with labels or factors, or another objective"
+                )
+            if spec.batch_size < term.min_batch:
+                raise InputError(
+                    f"--batch_size={spec.batch_size} is too small for the term {term.name!r} of objective {name!r}, "
+                    f"which compares the images of a batch; it takes at least {term.min_batch}"
+                )
+
+
+def _check_fit(program: Program, variables: dict[str, Any]) -> None:
+    """Refuse terms that mean nothing for an architecture; `variables` are the shapes of what it keeps."""
+    for term in objectives.objective(program.objective).terms:
+        if term.needs_flat and not latents.is_flat(program):
+            legal = [name for name, other in objectives.TERMS.items() if not other.needs_flat]
+            raise InputError(
+                f"the term {term.name!r} of objective {program.objective!r} assumes one group of latents with the "
+                f"prior N(0, I), and architecture {program.architecture!r} has {len(latents.groups(program))} groups; "
+                f"use terms that do not ({', '.join(legal)}), --groups_per_scale=1, or another architecture"
+            )
+        if term.needs_roughness and "spectral" not in variables:
+            raise InputError(
+                f"the term {term.name!r} of objective {program.objective!r} weighs spectral norms, which architecture "
+                f"{program.architecture!r} does not measure; leave it out, or use --architecture=nvae"
+            )
+
+
+_LEGAL = {  # hyper -> (predicate, what is legal), for numbers whose range is not the whole line
+    "seed": (lambda v: v >= 0 and v < 2**32 and v == int(v), "whole numbers in 0 … 2^32 - 1"),
+    "lr": (lambda v: v > 0, "numbers above 0"),
+    "critic_lr": (lambda v: v > 0, "numbers above 0"),
+    "sigma": (lambda v: v > 0, "numbers above 0"),
+    "capacity_steps": (lambda v: v >= 0, "numbers from 0"),
+    "noise_scale": (lambda v: v >= 0, "numbers from 0"),
+    "group_size": (lambda v: v >= 1 and v == int(v), "whole numbers from 1"),
+    "first_group": (lambda v: v >= 0 and v == int(v), "whole numbers from 0"),
+    "label_halfperiod": (lambda v: v >= 1, "numbers from 1"),
+    "label_decay": (lambda v: v >= 0, "numbers from 0"),
+    "pretrain_steps": (lambda v: v >= 0, "numbers from 0"),
+    "spike": (lambda v: 0 <= v <= 1, "shares in 0 … 1"),
+    "spike_scale": (lambda v: v > 0, "numbers above 0"),
+    "scale": (lambda v: v > 0, "numbers above 0"),
+    "df": (lambda v: v > 0, "numbers above 0"),
+    "floor": (lambda v: v >= 0, "numbers from 0"),
+    "warmup_steps": (lambda v: v >= 0, "numbers from 0"),
+    "spectral_weight": (lambda v: v >= 0, "numbers from 0"),
+}
+
+
+def _check_axes(spec: Spec, defaults: dict[str, dict[str, float]]) -> None:
+    for axis in spec.sweep:
+        if axis.objective is None:
+            known: dict[str, float] = {}
+            for hypers in defaults.values():
+                known |= hypers
+            look_up(f"swept number of {', '.join(defaults)}:", axis.name, known)
+        else:
+            look_up(f"--sweep={axis}: objective", axis.objective, defaults)
+            look_up(f"swept number of {axis.objective}:", axis.name, defaults[axis.objective])
+        legal, words = _LEGAL.get(axis.name.rpartition(".")[2], (lambda v: True, ""))
+        wrong = [f"{v:g}" for v in axis.values if not legal(v)]
+        if wrong:
+            raise InputError(f"--sweep={axis}: {axis.name} takes {words}, got {', '.join(wrong)}")

@@ -1,0 +1,106 @@
+"""One run, one step. Knows no lanes, no device, no clock."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxvae import models, objectives
+from jaxvae.data.grid import Dataset
+from jaxvae.training.keys import Stream, key_for
+from jaxvae.types import Hypers, Logs, Program, TrainState
+
+RUN_HYPERS: Mapping[str, float] = {"seed": 0, "lr": 1e-4, "noise_scale": 1.0}
+"""Numbers every run has, whatever its objective; the learning rate is the 12,600-model study's. noise_scale multiplies
+the noise of sampled codes while training (see models.vae.reparameterise); evaluation samples q(z|x) as it is."""
+
+
+def hyper_defaults(program: Program) -> dict[str, float]:
+    """Return name -> default of every number of a run of this program that can be swept."""
+    return {**RUN_HYPERS, **models.likelihood(program).hypers, **objectives.objective(program.objective).hypers()}
+
+
+def optimisers(hypers: Hypers) -> dict[str, optax.GradientTransformation]:
+    """Return the two players' Adams, built from traced learning rates (Adam's state does not depend on them).
+
+    The VAE's betas are Adam's defaults, the critic's 0.5 and 0.9 (Kim & Mnih 2018, appendix A).
+    """
+    return {"vae": optax.adam(hypers["lr"]), "critic": optax.adam(hypers.get("critic_lr", 0.0), b1=0.5, b2=0.9)}
+
+
+def init_state(program: Program, hypers: Hypers) -> TrainState:
+    """Return the state of one run before its first step."""
+    model, objective = models.build(program), objectives.objective(program.objective)
+    key = key_for(hypers["seed"], Stream.INIT)
+    labels = jnp.zeros((1, len(program.label_sizes)), jnp.int32)
+    variables = model.init(jax.random.fold_in(key, 0), jnp.zeros((1, *program.image_shape)), key, labels=labels)
+    model_state, model_params = flax.core.pop(variables, "params")
+    params = {
+        "vae": {"model": model_params, "extra": objective.init_extra(jax.random.fold_in(key, 1), program)},
+        "critic": objective.init_critic(jax.random.fold_in(key, 2), program),
+    }
+    opt = {player: optimiser.init(params[player]) for player, optimiser in optimisers(hypers).items()}
+    return TrainState(jnp.int32(0), params, opt, dict(model_state), jnp.int32(-1))
+
+
+def _sample(data: Dataset, program: Program, hypers: Hypers, stream: Stream, step: jax.Array) -> jax.Array:
+    """Draw the indices [B] of a batch, uniformly with replacement."""
+    return jax.random.randint(key_for(hypers["seed"], stream, step), (program.batch_size,), 0, len(data))
+
+
+def loss(
+    params: dict[str, Any], program: Program, data: Dataset, hypers: Hypers, state: TrainState
+) -> tuple[jax.Array, tuple[Logs, dict[str, Any]]]:
+    """Return nll + penalties in nats per image, mean over the batch, with logs and the new model state.
+
+    Differentiable in `params` of both players at once; the objective keeps them apart.
+    """
+    model, objective = models.build(program), objectives.objective(program.objective)
+    key = functools.partial(key_for, hypers["seed"], step=state.step)
+    indices = _sample(data, program, hypers, Stream.BATCH, state.step)
+    images, labels = data.batch(indices), data.factors[indices]
+
+    def forward(model_params, images, labels, noise):
+        # Collections that may be written are batch statistics and the like: this is what tells a model that it trains.
+        variables, written = {"params": model_params, **state.model_state}, list(state.model_state)
+        return model.apply(variables, images, noise, hypers["noise_scale"], labels, mutable=written)
+
+    def other_codes():
+        other = _sample(data, program, hypers, Stream.OTHER_BATCH, state.step)
+        constant = jax.lax.stop_gradient(params["vae"]["model"])
+        return forward(constant, data.batch(other), data.factors[other], key(Stream.OTHER_NOISE))[0].q.z
+
+    out, model_state = forward(params["vae"]["model"], images, labels, key(Stream.NOISE))
+    nll = models.likelihood(program).nll(out.logits, images, hypers).mean()
+    context = objectives.Context(program, state.step, len(data), key(Stream.PENALTY), labels, other_codes)
+    penalty, logs = objective.penalty(out, params["vae"]["extra"], params["critic"], hypers, context)
+    total = nll + penalty
+    return total, ({"loss": total, "nll": nll, "kl": out.q.kl.sum(-1).mean(), **logs}, dict(model_state))
+
+
+def train_step(program: Program, data: Dataset, hypers: Hypers, state: TrainState) -> tuple[TrainState, Logs]:
+    """Take one simultaneous step of both players.
+
+    A step whose loss or gradient is not finite is not taken: the state stays at its last good one for ever after, and
+    `status` says at which step that was.
+    """
+    (_, (logs, model_state)), grads = jax.value_and_grad(loss, has_aux=True)(state.params, program, data, hypers, state)
+    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((logs["loss"], grads))]).all()
+
+    def move():
+        params, opt = {}, {}
+        for player, optimiser in optimisers(hypers).items():
+            updates, opt[player] = optimiser.update(grads[player], state.opt[player], state.params[player])
+            params[player] = optax.apply_updates(state.params[player], updates)
+        return TrainState(state.step + 1, params, opt, model_state, state.status)
+
+    def stay():
+        return state.replace(status=jnp.where(state.status < 0, state.step, state.status))
+
+    # A branch, not a choice between two results: that would read and write the optimiser's state once more. Side by
+    # side (vmap) it becomes the choice.
+    return jax.lax.cond(finite & (state.status < 0), move, stay), logs

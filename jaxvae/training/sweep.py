@@ -1,0 +1,120 @@
+"""Many runs as one program: vmap or map over lanes, lanes sharded over devices, steps looped inside. Knows no loss."""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from jaxvae.data.grid import Dataset
+from jaxvae.parallel import hosts
+from jaxvae.parallel.lanes import LANE, over_lanes, update_lanes
+from jaxvae.training import step as single
+from jaxvae.types import Hypers, Logs, Program, TrainState
+
+
+def run_steps(
+    program: Program, data: Dataset, hypers: Hypers, state: TrainState, num_steps: jax.Array
+) -> tuple[TrainState, Logs]:
+    """Take num_steps (traced, so any number runs in the same program) steps of one run.
+
+    Returns the state, and the sums of the logs over the steps that were taken, with their number as "count".
+    """
+
+    def body(_, carry):
+        state, sums = carry
+        new, logs = single.train_step(program, data, hypers, state)
+        taken = new.status < 0
+        return new, {n: sums[n] + jnp.where(taken, v, 0.0) for n, v in (logs | {"count": jnp.float32(1)}).items()}
+
+    names = log_names(program, data, hypers)
+    sums = {name: jnp.float32(0) for name in (*names, "count")}
+    return jax.lax.fori_loop(0, num_steps, body, (state, sums))
+
+
+def log_names(program: Program, data: Dataset, hypers: Hypers) -> tuple[str, ...]:
+    """Return the names of what a step logs: those of every objective first, then the terms' own."""
+
+    def logs(data, hypers):
+        state = single.init_state(program, hypers)
+        return single.loss(state.params, program, data, hypers, state)[1][0]
+
+    first = ("loss", "nll", "kl")
+    # What comes out of tracing has lost its order.
+    return (*first, *(name for name in jax.eval_shape(logs, data, hypers) if name not in first))
+
+
+@functools.cache
+def compiled_init(program: Program, mesh: Mesh) -> Callable[[Hypers], TrainState]:
+    """Return the jitted (hypers [R]) -> state [R]; always by map, so that lanes start alike however they then run."""
+    lifted = over_lanes(lambda _, hypers: single.init_state(program, hypers), mesh, "map")
+    return jax.jit(lambda hypers: lifted((), hypers))
+
+
+@functools.cache
+def compiled_steps(
+    program: Program, mesh: Mesh, mode: str
+) -> Callable[[Dataset, Hypers, TrainState, jax.Array], tuple[TrainState, Logs]]:
+    """Return the jitted (data, hypers [R], state [R], num_steps) -> (state [R], sums [R]); the state is donated."""
+
+    def one(shared, hypers, state):
+        data, num_steps = shared
+        return run_steps(program, data, hypers, state, num_steps)
+
+    lifted = update_lanes(one, mesh, mode)
+
+    def steps(data, hypers, state, num_steps):
+        return lifted((data, num_steps), (hypers, state))
+
+    return jax.jit(steps, donate_argnums=2)
+
+
+def state_shapes(program: Program, mesh: Mesh, num_lanes: int) -> TrainState:
+    """Return the shapes of the state of num_lanes lanes as `compiled_init` makes them; nothing is allocated."""
+    return _shapes(jax.eval_shape(compiled_init(program, mesh), _hyper_shapes(program, num_lanes)), mesh, LANE)
+
+
+def steps_for(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Dataset) -> jax.stages.Compiled:
+    """Compile `compiled_steps` for num_lanes lanes and data of this shape, once; nothing is allocated.
+
+    Unlike the jitted function, what comes back can be asked for the memory it takes before it is called.
+    """
+    return _steps_for(program, mesh, mode, num_lanes, _shapes(data, mesh))
+
+
+@functools.cache
+def _steps_for(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Dataset) -> jax.stages.Compiled:
+    hypers = _shapes(_hyper_shapes(program, num_lanes), mesh, LANE)
+    state = state_shapes(program, mesh, num_lanes)
+    num_steps = jax.ShapeDtypeStruct((), np.int32)
+    return compiled_steps(program, mesh, mode).lower(data, hypers, state, num_steps).compile()
+
+
+def _hyper_shapes(program: Program, num_lanes: int) -> Hypers:
+    names = single.hyper_defaults(program)
+    return {n: jax.ShapeDtypeStruct((num_lanes,), np.uint32 if n == "seed" else np.float32) for n in names}
+
+
+def _shapes(tree: Any, mesh: Mesh, *axes: str) -> Any:
+    """Return the shapes of a pytree that lies on the mesh, leading axes split as given."""
+    where = NamedSharding(mesh, PartitionSpec(*axes))
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), tree)
+
+
+def seconds_a_step(
+    advance: Callable[[TrainState, jax.Array], tuple[TrainState, Logs]], state: TrainState, budget: float = 1.0
+) -> float:
+    """Measure a compiled (state, num_steps) -> (state, sums) on as many real steps as take `budget` seconds."""
+    state, _ = jax.block_until_ready(advance(state, jnp.int32(1)))
+    num, spent = 1, 0.0
+    while spent < budget:
+        begin = time.perf_counter()
+        state, _ = jax.block_until_ready(advance(state, jnp.int32(num)))
+        spent = max(hosts.gather(time.perf_counter() - begin))  # the slowest process's, so all make the same calls
+        seconds = spent / num
+        num = max(num + 1, min(10 * num, int(1.2 * budget / seconds)))
+    return seconds

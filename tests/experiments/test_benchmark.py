@@ -1,0 +1,306 @@
+"""The benchmark: what it counts on paper, what it finds in programs, its PyTorch models, and that it runs."""
+
+import json
+import os
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import Mesh, PartitionSpec
+
+import inspect_hlo
+import measuring
+import paper_count
+import timed_metrics
+from conftest import ROOT
+from jaxvae import models, objectives
+from jaxvae.metrics import METRICS
+from jaxvae.objectives.factor_vae import permute_latents
+from jaxvae.training import step
+from jaxvae.types import Program
+
+BENCHMARK = ROOT / "experiments" / "benchmark"
+SHAPES = [(64, 64, 1), (64, 64, 3), (32, 32, 1), (28, 28, 1)]
+
+
+def shapes(program):
+    """Return the shapes of jaxvae's own parameters of one lane."""
+    hypers = {n: jnp.float32(v) for n, v in step.hyper_defaults(program).items()} | {"seed": jnp.uint32(0)}
+    return jax.eval_shape(lambda h: step.init_state(program, h).params, hypers)
+
+
+def size(tree):
+    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize("objective", ["beta_vae", "factor_vae"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+def test_the_paper_has_as_many_parameters_as_the_networks(architecture, shape, objective):
+    program = Program(architecture, objective, shape, latent_dim=7)
+    if (count := paper_count.count(program)) is None:
+        pytest.skip(f"{architecture} is not counted on paper")
+    assert count.parameters == size(shapes(program)) == count.state_bytes // 12
+
+
+def test_operations_of_an_mlp_are_those_counted_by_hand():
+    count = paper_count.count(Program("mlp", "beta_vae", (2, 2, 1), latent_dim=3, batch_size=5))
+    first = 2 * 4 * 500
+    forward = first + 2 * 500 * 6 + 2 * 3 * 500 + 2 * 500 * 4
+    assert count.flops == 5 * (3 * forward - first)
+    kernels, biases = 4 * 500 + 500 * 6 + 3 * 500 + 500 * 4, 500 + 6 + 500 + 4
+    numbers = 5 * (3 * (4 + 500 + 3 + 500) + 2 * (500 + 6 + 500 + 4) - 4)
+    assert count.bytes == 4 * (numbers + 3 * (kernels + biases) - 4 * 500) + 28 * (kernels + biases)
+
+
+def test_operations_of_convolutions_are_those_counted_by_hand():
+    count = paper_count.count(Program("conv", "beta_vae", (16, 16, 1), batch_size=1))
+    first = 2 * 16 * 1 * 32 * 64  # 4x4 taps, 8x8 pixels
+    encoder = first + 2 * 16 * 32 * 32 * 16 + 2 * 4 * 32 * 64 * 4 + 2 * 4 * 64 * 64 * 1 + 2 * 64 * 256 + 2 * 256 * 20
+    up = 2 * 16 * (64 * 64 * 1 + 64 * 32 * 4 + 32 * 32 * 16 + 32 * 1 * 64)
+    decoder = 2 * 10 * 256 + 2 * 256 * 64 + up
+    assert count.flops == 3 * (encoder + decoder) - first
+
+
+def test_factor_vae_adds_an_encoder_and_six_passes_of_the_critic():
+    small = {"latent_dim": 3, "batch_size": 4, "critic_width": 6, "critic_depth": 2}
+    with_critic, without = (
+        paper_count.count(Program("mlp", name, (2, 2, 1), **small)).flops for name in ("factor_vae", "beta_vae")
+    )
+    encoder = 2 * 4 * 500 + 2 * 500 * 6
+    critic = 2 * 3 * 6 + 2 * 6 * 6 + 2 * 6 * 2
+    # On codes and on shuffled codes: forward, back to parameters, back to inputs, which shuffled codes do not need.
+    assert with_critic - without == 4 * (encoder + 6 * critic - 2 * 3 * 6)
+
+
+@pytest.mark.parametrize(("objective", "mode"), [("beta_vae", "map"), ("factor_vae", "vmap")])
+def test_the_program_for_an_accelerator_is_clean_and_xla_counts_what_the_paper_does(objective, mode):
+    program = Program("mlp", objective, (32, 32, 1), batch_size=64, critic_width=64, critic_depth=2)
+    report = inspect_hlo.examine(program, 2, mode, "cuda")
+    assert report["clean"], report
+    assert report["given_away"] == report["state_leaves"] > 10
+    assert report["operations"]["dot_general"] > 10 and "convolution" not in report["operations"]
+    assert 1.0 < report["xla_over_paper_flops"] < 1.25  # elementwise work comes on top
+    assert report["xla_over_paper_bytes"] > 1.0
+
+
+def test_convolutional_programs_are_clean_and_cut_for_the_device_they_are_meant_for():
+    program = Program("conv", "beta_vae", (16, 16, 1), batch_size=4)
+    report = inspect_hlo.examine(program, 2, "vmap", "cuda")
+    assert report["clean"], report
+    assert report["operations"]["while"] == 1  # the loop over steps; layers loop over blocks of images on CPUs only
+    assert report["xla_over_paper_flops"] > 1.0
+
+
+def test_what_should_not_be_in_a_program_is_found():
+    def grouped(x, kernel):
+        return jax.lax.conv(x, kernel, (1, 1), "SAME")
+
+    many = jax.jit(jax.vmap(grouped)).lower(jnp.zeros((2, 1, 3, 8, 8)), jnp.zeros((2, 3, 3, 3, 3)))
+    assert "grouped convolutions" in inspect_hlo.findings(many.as_text())
+    one = jax.jit(grouped).lower(jnp.zeros((1, 3, 8, 8)), jnp.zeros((3, 3, 3, 3)))
+    assert inspect_hlo.findings(one.as_text()) == {}
+
+    mesh, split = Mesh(np.array(jax.devices()[:2]), ("d",)), PartitionSpec("d")
+    summed = jax.shard_map(lambda x: jax.lax.psum(x, "d"), mesh=mesh, in_specs=split, out_specs=PartitionSpec())
+    lowered = jax.jit(summed).lower(jnp.zeros(4))
+    for text in (lowered.as_text(), lowered.compile().as_text()):
+        assert inspect_hlo.findings(text)["collectives"] == ["all_reduce"]
+
+    called = jax.jit(lambda x: jax.pure_callback(np.sin, x, x)).lower(jnp.zeros(4))
+    for text in (called.as_text(), called.compile().as_text()):
+        assert any("callback" in name for name in inspect_hlo.findings(text)["calls"])
+
+    sent = '%1 = "stablehlo.outfeed"(%0, %token)\n %2 = token[] infeed(%3)'
+    assert inspect_hlo.findings(sent)["host transfers"] == ["infeed", "outfeed"]
+
+
+def test_contestants_take_turns():
+    order = []
+    rates = measuring.in_turn({name: lambda n, name=name: order.append(name) for name in "AB"}, 0.0, repeats=3)
+    assert order[-6:] == ["A", "B"] * 3
+    assert {name: len(found) for name, found in rates.items()} == {"A": 3, "B": 3}
+
+
+def test_calls_take_turns_and_slow_ones_are_not_called_twice_for_one_time(monkeypatch):
+    clock, order = [0.0], []
+    monkeypatch.setattr(measuring.time, "perf_counter", lambda: clock[0])
+
+    def call(name, seconds):
+        order.append(name)
+        clock[0] += seconds
+
+    work = {"fast": lambda: call("fast", 1.0), "slow": lambda: call("slow", 100.0)}
+    found = measuring.calls_in_turn(work, 2.0, 3, most=1e9)
+    assert found == {"fast": [1.0] * 3, "slow": [100.0] * 3}
+    assert order == ["fast", "slow", *["fast"] * 2, *["fast", "fast", "slow"] * 2]
+    assert measuring.calls_in_turn(work, 2.0, 3, most=50.0) == {"fast": [1.0], "slow": [100.0]}
+
+
+def test_metrics_are_timed_against_their_restatements():
+    """Of those that need factors; the others are a line of NumPy."""
+    assert {"beta_vae", "factor_vae", "mig", "dci"} <= set(timed_metrics.references())
+
+
+@pytest.mark.parametrize("objective", ["beta_vae", "factor_vae"])
+@pytest.mark.parametrize(
+    ("architecture", "shape"),
+    [
+        ("conv", (64, 64, 1)),
+        ("conv", (32, 32, 3)),
+        ("burgess", (64, 64, 1)),
+        ("burgess", (32, 32, 3)),
+        ("mlp", (8, 8, 1)),
+        ("mlp_dsprites", (8, 8, 1)),
+    ],
+)
+def test_pytorchs_model_is_ours(architecture, shape, objective):
+    torch = pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    import peer_torch
+
+    torch.set_num_threads(1)  # several wait for each other where other work runs
+    batch, latents = 4, 5
+    sizes = {"latent_dim": latents, "batch_size": batch, "critic_width": 32, "critic_depth": 3}
+    program = Program(architecture, objective, shape, **sizes)
+    rng = np.random.default_rng(0)  # biases too: at zero they would not show where they go
+    params = jax.tree.map(
+        lambda s: rng.normal(0, np.prod(s.shape[:-1]) ** -0.5 if s.ndim > 1 else 0.1, s.shape).astype(np.float32),
+        shapes(program),
+    )
+    hypers = {**step.hyper_defaults(program), "beta": 3.0} | ({"gamma": 7.0} if objective == "factor_vae" else {})
+
+    key = jax.random.key(1)
+    images = jax.random.uniform(key, (batch, *shape)).round()
+    other = jax.random.normal(jax.random.fold_in(key, 2), (batch, latents))
+    out = jax.jit(models.build(program).apply)({"params": params["vae"]["model"]}, images, key)
+    context = objectives.Context(program, 0, 100, key, jnp.zeros((batch, 0), jnp.int32), lambda: other)
+    penalty, logs = objectives.objective(objective).penalty(out, {}, params["critic"], hypers, context)
+    ours = models.likelihood(program).nll(out.logits, images, hypers).mean() + penalty
+
+    pixels = np.zeros((batch, *shape), np.uint8)
+    peer = peer_torch.Peer(program, pixels, False, hypers)
+    peer.load(params)
+    assert peer.num_parameters == {
+        **{part: size(params["vae"]["model"][part]) for part in ("encoder", "decoder")},
+        "critic": size(params["critic"]),
+    }
+    noise = (out.q.z - out.q.mean) / jnp.exp(0.5 * out.q.logvar)
+    shuffled = permute_latents(jax.random.fold_in(key, 1), other)  # the term is the objective's second
+    given = [torch.tensor(np.array(a)) for a in (jnp.moveaxis(images, 3, 1), noise, shuffled)]
+    total, cross_entropy = peer.loss(*given)
+    assert total.item() == pytest.approx(float(ours), rel=1e-5)
+    if objective == "factor_vae":
+        assert cross_entropy.item() == pytest.approx(float(logs["critic_loss"]), rel=1e-5)
+        # One backward pass with constants, as compiled, gives both players what two passes give them.
+        apart = torch.autograd.grad(total, peer.vae_parameters, retain_graph=True)
+        apart += torch.autograd.grad(cross_entropy, peer.critic_parameters)
+        peer.compiled = True
+        together = torch.autograd.grad(sum(peer.loss(*given)), peer.vae_parameters + peer.critic_parameters)
+        for one, two in zip(apart, together, strict=True):
+            torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["beta_vae", "factor_vae"])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_pytorchs_model_learns_from_bits(objective, channels_last):
+    pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    import peer_torch
+
+    program = Program("conv", objective, (16, 16, 1), batch_size=16, latent_dim=3, critic_width=16, critic_depth=2)
+    drawn = np.random.default_rng(0).random((4, 16, 16, 1)) < 0.5
+    packed = np.packbits(drawn.reshape(4, -1), axis=-1)
+    hypers = step.hyper_defaults(program) | {"lr": 1e-3, "beta": 1.0, "gamma": 1.0}
+    peer = peer_torch.Peer(program, packed, True, hypers, channels_last=channels_last, threads=1)
+    seen = peer.batch().permute(0, 2, 3, 1).numpy()
+    assert {image.tobytes() for image in seen} <= {image.tobytes() for image in drawn.astype(np.float32)}
+    before = peer.run(5)
+    peer.run(40)
+    assert peer.run(5) < 0.9 * before
+
+
+def test_pytorchs_model_refuses_what_it_would_get_wrong():
+    pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    import peer_torch
+
+    with pytest.raises(ValueError, match="halved"):
+        peer_torch.networks("conv", (28, 28, 1), 10)
+    with pytest.raises(ValueError, match="factor_vae"):
+        peer_torch.Peer(Program("mlp", "annealed_vae", (8, 8, 1)), np.zeros((1, 8, 8, 1), np.uint8), False, {})
+
+
+def run(tmp_path, *arguments):
+    """Run the benchmark in a process of its own and return its lines."""
+    command = [sys.executable, str(BENCHMARK), "--quick", f"--out={tmp_path}", *arguments]
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+
+
+def test_flag_files_are_read():
+    # In a process of its own: the benchmark and run_sweep.py have flags of the same names.
+    reading = "import sys, importlib.util as u; s = u.spec_from_file_location('b', '__main__.py'); "
+    reading += (
+        "b = u.module_from_spec(s); s.loader.exec_module(b); b.FLAGS(sys.argv); print(b.FLAGS.lanes, b.FLAGS.suite)"
+    )
+    for path in sorted(BENCHMARK.glob("*.flags")):
+        command = [sys.executable, "-c", reading, f"--flagfile={path}"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=BENCHMARK)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.split("\n")[0] == "['1', '64'] ['train', 'scale', 'start']"
+
+
+def check(lines):
+    """Check what every line must carry."""
+    for line in lines:
+        assert {"suite", "device", "platform", "devices", "versions", "commit", "time"} <= line.keys()
+        assert {"matmul_float32_flop_per_s", "bandwidth_bytes_per_s"} <= line.keys()
+        assert "jax" in line["versions"] and "error" not in line
+    assert lines[0]["suite"] == "machine"
+
+
+def test_the_quick_benchmark_writes_lines_a_table_and_a_figure(tmp_path):
+    lines = run(tmp_path, "--suite=train,start", "--repeats=1")
+    check(lines)
+    trained = [line for line in lines if line["suite"] == "train"]
+    assert [line["lanes"] for line in trained] == [1, 2]
+    for line in trained:
+        assert line["mode"] in ("map", "vmap") and line["implementation"] == "jaxvae"
+        assert line["images_per_s"]["median"] == pytest.approx(64 * line["lane_steps_per_s"]["median"], rel=1e-2)
+        assert line["share_of_matmul"] > 0 and line["share_of_bandwidth"] > 0
+    started = [line for line in lines if line["suite"] == "start"]
+    assert [line["cache"] for line in started] == ["cold", "warm"]
+    assert {"import_s", "compile_s", "step_s", "total_s"} <= started[0]["seconds"].keys()
+    table = (tmp_path / "table.md").read_text()
+    assert "mlp beta_vae" in table and "1 lane" in table and "cold" in table
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_scales_and_has_a_peer(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    lines = run(tmp_path, "--suite=train,scale", "--peer=torch", "--objectives=factor_vae")
+    check(lines)
+    trained = {(line["implementation"], line["lanes"]): line for line in lines if line["suite"] == "train"}
+    assert set(trained) == {("jaxvae", 1), ("jaxvae", 2), ("torch eager", 1), ("torch compile", 1)}
+    assert trained["jaxvae", 2]["ratio"]["median"] > 0 and trained["jaxvae", 2]["over"].startswith("torch")
+    assert [line["devices"] for line in lines if line.get("scaled") == "devices"] == [1, 2]
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_of_metrics_has_a_line_for_each(tmp_path):
+    lines = run(tmp_path, "--suite=metrics", "--repeats=1")
+    check(lines)
+    ours = [line for line in lines[1:] if line["implementation"] == "jaxvae"]
+    assert [(line["metric"], line["lanes"]) for line in ours] == [
+        (name, n) for name, metric in METRICS.items() if not metric.of_clusters for n in (1, 2)
+    ]
+    timed = {line["metric"] for line in lines[1:] if line["implementation"] != "jaxvae"}
+    assert timed == set(timed_metrics.references())
+    for line in ours:
+        assert line["seconds_per_lane"]["median"] > 0 and line["compile_s"] >= 0
+        assert ("ratio" in line) == (line["metric"] in timed)
+    assert "`dci`" in (tmp_path / "table.md").read_text()
