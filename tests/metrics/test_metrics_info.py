@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
-from jaxvae.learners import logistic_unpenalised
+from jaxvae.learners import logistic, logistic_unpenalised
 from jaxvae.metrics import (
     METRICS,
     infomec,
