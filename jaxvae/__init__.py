@@ -1,7 +1,14 @@
 """jaxvae: train, score and study whole grids of disentangled VAEs as one compiled JAX program."""
 
-from jaxvae import data, evaluate, metrics
-from jaxvae.saved import Model, Sweep, load_pretrained, load_sweep
+from jaxvae import data, evaluate, metrics, models, objectives, report
+from jaxvae.plugins import load as load_plugins
+from jaxvae.saved import Model, load_model, load_pretrained
+from jaxvae.study import Sweep, load_sweep, train
+from jaxvae.types import Hyper, InputError, Size
+from jaxvae.version import __version__
 
-__version__ = "0.1.0"
-__all__ = ["Model", "Sweep", "data", "evaluate", "load_pretrained", "load_sweep", "metrics"]
+__all__ = [
+    *("Hyper", "InputError", "Model", "Size", "Sweep", "__version__"),
+    *("data", "evaluate", "metrics", "models", "objectives", "report"),
+    *("load_model", "load_plugins", "load_pretrained", "load_sweep", "train"),
+]

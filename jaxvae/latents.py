@@ -4,12 +4,17 @@ Models build the groups, objectives weigh them and scores look at the first of t
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
-from jaxvae.types import InputError, Program
+from jaxvae.types import InputError, Program, Range, Size
 
-HIERARCHICAL = ("nvae",)
-"""Architectures whose code has several groups, each with a prior that depends on the groups above it."""
+GROUPS_PER_SCALE = Size(
+    "groups_per_scale",
+    (2, 2),
+    Range("at least 1 group for every scale, such as 2,2", lambda groups: all(number >= 1 for number in groups)),
+    "groups of latents of nvae on each grid, the coarsest first, each half as fine as the next",
+)
 
 FINEST_SIDE = 8
 """Images are halved, at least once, until their longer side is not above this: the finest grid of latents."""
@@ -59,12 +64,23 @@ def groups(program: Program) -> tuple[int, ...]:
     """
     if program.architecture not in HIERARCHICAL:
         return (program.latent_dim,)
-    grids = pyramid(program.image_shape, len(program.groups_per_scale)).grids
+    return HIERARCHICAL[program.architecture](program)
+
+
+def groups_of_pyramid(program: Program) -> tuple[int, ...]:
+    """Return the latents of each group of a `pyramid`: latent_dim at each place, groups_per_scale groups a grid."""
+    groups_per_scale = GROUPS_PER_SCALE.of(program)
+    grids = pyramid(program.image_shape, len(groups_per_scale)).grids
     return tuple(
         height * width * program.latent_dim
-        for (height, width), number in zip(grids, program.groups_per_scale, strict=True)
+        for (height, width), number in zip(grids, groups_per_scale, strict=True)
         for _ in range(number)
     )
+
+
+HIERARCHICAL: dict[str, Callable[[Program], tuple[int, ...]]] = {"nvae": groups_of_pyramid}
+"""architecture -> function(program) -> latents of each group, the top one first; an architecture that is not here is
+flat. A group below the top has a prior that depends on the groups above it."""
 
 
 def is_flat(program: Program) -> bool:

@@ -4,10 +4,12 @@ Letters: B batch, D latents, K factors, N images, R lanes (runs that share one c
 sweep, H W C image. Images are float32 in [0, 1], NHWC; losses are nats per image (sums over pixels and latents).
 """
 
+import collections
 import dataclasses
 import difflib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import flax.struct
 import jax
@@ -43,6 +45,81 @@ class ModelOutput(NamedTuple):
     roughness: jax.Array | float = 0.0
 
 
+class Range(NamedTuple):
+    """The values that a number may take."""
+
+    words: str  # as in "takes numbers from 0"
+    holds: Callable[[Any], bool]
+
+
+ANY = Range("any number", lambda value: True)
+ABOVE_0 = Range("numbers above 0", lambda value: value > 0)
+FROM_0 = Range("numbers from 0", lambda value: value >= 0)
+FROM_1 = Range("numbers from 1", lambda value: value >= 1)
+SHARE = Range("shares in 0 … 1", lambda value: 0 <= value <= 1)
+WHOLE_FROM_0 = Range("whole numbers from 0", lambda value: value >= 0 and value == int(value))
+WHOLE_FROM_1 = Range("whole numbers from 1", lambda value: value >= 1 and value == int(value))
+
+
+class Hyper(NamedTuple):
+    """A number of one run, traced: lanes of one program may differ in it. Declared by what reads it.
+
+    Attributes:
+        name: as swept on the command line.
+        default: where nothing says otherwise.
+        range: what is legal, checked before anything is compiled.
+        meaning: one line, with its unit.
+    """
+
+    name: str
+    default: float
+    range: Range
+    meaning: str
+
+
+class Size(NamedTuple):
+    """A whole number, or several, that changes a shape: static, one for all lanes of a program. Declared by its reader.
+
+    Attributes:
+        name: its flag on the command line, and its keyword in Python.
+        default: an int, or a tuple of ints for a size that takes several.
+        range: what is legal, checked before anything is compiled.
+        meaning: one line.
+    """
+
+    name: str
+    default: int | tuple[int, ...]
+    range: Range
+    meaning: str
+
+    def of(self, program: "Program") -> Any:
+        """Return the size that a program has, by default the declared one."""
+        return program.sizes.get(self.name, self.default)
+
+
+class Sizes(Mapping[str, int | tuple[int, ...]]):
+    """A frozen mapping of sizes by name; hashable, whatever their order."""
+
+    def __init__(self, sizes: Mapping[str, Any] | None = None):
+        items = ((name, tuple(v) if isinstance(v, list) else v) for name, v in (sizes or {}).items())
+        self._sizes = dict(sorted(items))
+
+    def __getitem__(self, name: str) -> Any:
+        return self._sizes[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sizes)
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._sizes.items()))
+
+    def __repr__(self) -> str:
+        return f"Sizes({self._sizes})"
+
+
 @dataclasses.dataclass(frozen=True)
 class Program:
     """What changes the graph or a shape of one compiled sweep; hashable, so it is a static argument.
@@ -57,12 +134,24 @@ class Program:
     latent_dim: int = 10  # latents; of a hierarchical architecture those at each place of each group (see latents.py)
     batch_size: int = 64
     dtype: str = "float32"  # of the networks' arithmetic; parameters and losses stay float32
-    critic_width: int = 1000
-    critic_depth: int = 6
     label_sizes: tuple[int, ...] = ()  # values of each label of the data; () where nothing reads them
-    num_clusters: int = 10  # components of a mixture prior
-    groups_per_scale: tuple[int, ...] = (2, 2)  # of a hierarchical architecture, the coarsest scale first
-    stem_width: int = 16  # channels of its first features; they double whenever the image is halved
+    sizes: Mapping[str, Any] = Sizes()  # what its architecture and its terms declare (see Size), by name
+
+    def __post_init__(self):
+        object.__setattr__(self, "sizes", Sizes(self.sizes))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the program as JSON types."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return fields | {"sizes": dict(self.sizes)}
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> "Program":
+        """Return the program that `to_json` wrote, by this version or an earlier one, which had sizes as fields."""
+        fields = {field.name for field in dataclasses.fields(cls)}
+        known = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items() if name in fields}
+        others = {name: v for name, v in saved.items() if name not in fields}
+        return cls(**known | {"sizes": others | dict(saved.get("sizes", {}))})
 
 
 class Networks(NamedTuple):
@@ -198,6 +287,80 @@ class Results:
     def columns(self) -> tuple[str, ...]:
         """Return the columns of results.csv."""
         return ("lane", "objective", "architecture", *self.hyper_names, "step", "status", *self.score_names)
+
+
+def in_32_bits(function: Callable) -> Callable:
+    """Run a public function as if `jax_enable_x64` were off, whatever the caller has set.
+
+    Types that nothing says, of constants and of random draws, would otherwise be other ones, and with them the numbers.
+    """
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with jax.enable_x64(False):
+            return function(*args, **kwargs)
+
+    return run
+
+
+Entry = TypeVar("Entry")
+
+_remembered: list[Callable[[], None]] = []
+
+
+def remember(function: Callable) -> Callable:
+    """Be functools.cache for what is made from names in a Table: forgotten when an entry is taken out of one."""
+    cached = functools.cache(function)
+    _remembered.append(cached.cache_clear)
+    return cached
+
+
+class Table(collections.UserDict, Generic[Entry]):
+    """What there is of one kind, by name. Plug-ins add to it: `TERMS["mine"] = Term(…)`.
+
+    A name means one thing, since compiled programs are known by it. So one that is taken is refused; `del` it first,
+    which also forgets everything that was compiled.
+
+    Attributes:
+        kind: what it holds, as an error calls it: "term", "metric", …
+        built_in: the names that were there from the start.
+    """
+
+    def __init__(self, kind: str, of: type | None, built_in: Mapping[str, Entry]):
+        self.kind, self._of, self.built_in = kind, of, frozenset()
+        super().__init__(built_in)
+        self.built_in = frozenset(built_in)
+
+    def __setitem__(self, name: str, entry: Entry) -> None:
+        """Add an entry.
+
+        Raises:
+            InputError: the name is taken, is no name, or the entry is of another kind.
+        """
+        if name in self.data and self.data[name] is not entry:
+            raise InputError(f"there is a {self.kind} {name!r} already; choose another name for the new one")
+        if not isinstance(name, str) or not name or set(name) & set("+,:=. "):
+            raise InputError(f"{name!r} cannot name a {self.kind}: it takes letters, digits and _")
+        if not (callable(entry) if self._of is None else isinstance(entry, self._of)):
+            expected = "a function" if self._of is None else f"of type {self._of.__name__}"
+            raise InputError(f"{self.kind} {name!r} must be {expected}, got {type(entry).__name__}")
+        if getattr(entry, "name", name) != name:
+            raise InputError(f"{self.kind} {name!r} calls itself {entry.name!r}; give it one name")
+        super().__setitem__(name, entry)
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        jax.clear_caches()
+        for forget in _remembered:
+            forget()
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return {**self.data, **other}
+
+    @property
+    def added(self) -> dict[str, Entry]:
+        """Return what was not there from the start."""
+        return {name: entry for name, entry in self.data.items() if name not in self.built_in}
 
 
 def look_up(kind: str, name: str, table: Mapping[str, Any]) -> Any:

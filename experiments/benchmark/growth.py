@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from contestants import Lanes
-from jaxvae.data.grid import Dataset, from_arrays
+from jaxvae.data.grid import Dataset, assemble
 from jaxvae.types import Program
 
 LATENTS = (2, 10, 50)
@@ -33,7 +33,7 @@ def variants(program: Program, train: Dataset, quick: bool) -> dict[str, list[Ce
 
     def noise(images: int, shape: tuple[int, int, int]) -> Dataset:
         drawn = np.random.default_rng(0).integers(0, 2, (images, *shape), dtype=np.uint8)
-        return from_arrays("noise", drawn, annotation="none")
+        return assemble("noise", drawn, annotation="none")
 
     channels = program.image_shape[-1]
     number = 2 if quick else None

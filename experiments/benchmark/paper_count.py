@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 from jaxvae import objectives
 from jaxvae.objectives.base import nothing
+from jaxvae.objectives.factor_vae import CRITIC_DEPTH, CRITIC_WIDTH
 from jaxvae.types import Program
 
 SIZES = {"float32": 4, "bfloat16": 2}
@@ -112,7 +113,7 @@ def layers(program: Program) -> tuple[list[Layer], list[Layer]] | None:
 
 def critic(program: Program) -> list[Layer]:
     """Return the layers of FactorVAE's critic (Kim & Mnih 2018, appendix A)."""
-    return stack(program.latent_dim, *[program.critic_width] * program.critic_depth, 2)
+    return stack(program.latent_dim, *[CRITIC_WIDTH.of(program)] * CRITIC_DEPTH.of(program), 2)
 
 
 def parameters(network: list[Layer]) -> int:

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from jaxvae.objectives.factor_vae import CRITIC_DEPTH, CRITIC_WIDTH
+
 OBJECTIVES = ("vae", "beta_vae", "factor_vae")
 ARCHITECTURES = ("conv", "burgess", "mlp", "mlp_dsprites")
 
@@ -105,7 +107,7 @@ class Peer:
         self.decoder = decoder.to(device, memory_format=self.layout)
         self.critic = nn.ModuleList()
         if program.objective == "factor_vae":
-            widths = (program.latent_dim, *[program.critic_width] * program.critic_depth, 2)
+            widths = (program.latent_dim, *[CRITIC_WIDTH.of(program)] * CRITIC_DEPTH.of(program), 2)
             self.critic.extend(nn.Linear(a, b) for a, b in itertools.pairwise(widths))
         self.critic.to(device)
         self.vae_parameters = [*self.encoder.parameters(), *self.decoder.parameters()]

@@ -4,13 +4,14 @@ import dataclasses
 from collections.abc import Callable
 
 from jaxvae.data import celeb_a, dsprites, folder, idx, npz, shapes3d, smallnorb
+from jaxvae.data.arrays import from_arrays
 from jaxvae.data.errors import DataError, DataNotFoundError
 from jaxvae.data.grid import Dataset
 from jaxvae.data.lookup import DataDir
 from jaxvae.data.sprites import load_mini_sprites, load_sprites
-from jaxvae.types import look_up
+from jaxvae.types import Table, look_up
 
-__all__ = ["DATASETS", "DataError", "DataNotFoundError", "Dataset", "Source", "load"]
+__all__ = ["DATASETS", "DataError", "DataNotFoundError", "Dataset", "Source", "from_arrays", "load"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +34,7 @@ _TWO = ("train", "test")
 _THREE = ("train", "validation", "test")
 _RENDERED = "nothing to obtain: it is rendered here"
 
-DATASETS: dict[str, Source] = {
+_SOURCES = {
     "sprites": Source(load_sprites, _ONE, "dSprites rendered from its factors, 64x64, 5 factors", _RENDERED),
     "mini_sprites": Source(load_mini_sprites, _ONE, "the same in small: 32x32, fewer values, for CPUs", _RENDERED),
     "dsprites": Source(dsprites.load_dsprites, _ONE, "dSprites, 64x64, 5 factors", dsprites.OBTAIN),
@@ -45,6 +46,9 @@ DATASETS: dict[str, Source] = {
     "folder": Source(folder.load_folder, _ONE, "a folder of images of your own", folder.OBTAIN),
     "npz": Source(npz.load_npz, _ONE, "an .npz of images of your own, with or without factors", npz.OBTAIN),
 }
+
+
+DATASETS: Table[Source] = Table("data set", Source, _SOURCES)
 
 
 def load(name: str, split: str = "train", data_dir: DataDir = None) -> Dataset:

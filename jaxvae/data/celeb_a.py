@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 
 from jaxvae.data import tfds
-from jaxvae.data.grid import Dataset, from_arrays
+from jaxvae.data.grid import Dataset, assemble
 from jaxvae.data.lookup import DataDir, existing, how_to_obtain
 
 # fmt: off
@@ -32,7 +32,7 @@ def load_celeb_a(split: str = "train", data_dir: DataDir = None) -> Dataset:
     root = existing("celeb_a", data_dir, how_to_obtain("celeb_a", "", data_dir))
     images, labels = tfds.read("celeb_a", split, root, _example)
     sizes = (2,) * len(ATTRIBUTES)
-    return from_arrays("celeb_a", images, labels, ATTRIBUTES, annotation="labels", factor_sizes=sizes)
+    return assemble("celeb_a", images, labels, ATTRIBUTES, annotation="labels", factor_sizes=sizes)
 
 
 def _example(record: dict) -> tuple[np.ndarray, list[int]]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxvae.data import tfds
 from jaxvae.data.errors import DataError, damage
-from jaxvae.data.grid import Dataset, from_arrays, pack
+from jaxvae.data.grid import Dataset, assemble, pack
 from jaxvae.data.lookup import DataDir, existing, how_to_obtain, raw_file
 
 FACTORS = ("shape", "scale", "orientation", "x_position", "y_position")
@@ -32,7 +32,7 @@ def load_dsprites(split: str = "train", data_dir: DataDir = None) -> Dataset:
         bits, classes = tfds.read("dsprites", split, root, _example, download=DOWNLOAD, ordered=True, packed=True)
     else:
         bits, classes = _read_npz(path) if path.suffix == ".npz" else _read_hdf5(path)
-    return from_arrays("dsprites", bits, classes, FACTORS, annotation="factors", packed_shape=SHAPE)
+    return assemble("dsprites", bits, classes, FACTORS, annotation="factors", packed_shape=SHAPE)
 
 
 def _example(record: dict) -> tuple[np.ndarray, list[int]]:

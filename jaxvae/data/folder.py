@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 
 from jaxvae.data.errors import DataError, damage
-from jaxvae.data.grid import Dataset, from_arrays
+from jaxvae.data.grid import Dataset, assemble
 from jaxvae.data.lookup import DataDir, existing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -50,7 +50,7 @@ def load_folder(split: str = "train", data_dir: DataDir = None) -> Dataset:
     for image, path in zip(images, paths, strict=True):
         with damage(path, "delete or replace it"), PIL.Image.open(path) as picture:
             image[:] = np.asarray(picture.convert(mode)).reshape(image.shape)
-    return from_arrays("folder", images, annotation="none")
+    return assemble("folder", images, annotation="none")
 
 
 def _header(path: pathlib.Path) -> tuple[tuple[int, int], str]:

@@ -88,7 +88,7 @@ def pack(images: np.ndarray) -> np.ndarray:
     return np.packbits(images.reshape(len(images), -1) != 0, axis=-1)
 
 
-def from_arrays(
+def assemble(
     name: str,
     images: np.ndarray,
     factors: np.ndarray | None = None,

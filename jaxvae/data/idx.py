@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxvae.data import tfds
 from jaxvae.data.errors import DataError, DataNotFoundError, damage
-from jaxvae.data.grid import Dataset, from_arrays
+from jaxvae.data.grid import Dataset, assemble
 from jaxvae.data.lookup import DataDir, existing, how_to_obtain, raw_file
 
 _STEMS = {"train": "train", "test": "t10k"}
@@ -58,7 +58,7 @@ def _load(name: str, label: str, split: str, data_dir: DataDir, download: str) -
         images, labels = tfds.read(
             name, split, root, lambda record: (record["image"], [record["label"]]), download=download
         )
-    return from_arrays(name, images, labels.astype(np.int32), (label,), annotation="labels", factor_sizes=(10,))
+    return assemble(name, images, labels.astype(np.int32), (label,), annotation="labels", factor_sizes=(10,))
 
 
 def read_idx(path: pathlib.Path, num_axes: int, download: str) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxvae.data import tfds
 from jaxvae.data.errors import DataError, damage
-from jaxvae.data.grid import Dataset, from_arrays
+from jaxvae.data.grid import Dataset, assemble
 from jaxvae.data.lookup import DataDir, existing, how_to_obtain, raw_file
 
 FACTORS = ("floor_hue", "wall_hue", "object_hue", "scale", "shape", "orientation")
@@ -25,7 +25,7 @@ def load_shapes3d(split: str = "train", data_dir: DataDir = None) -> Dataset:
         images, classes = tfds.read("shapes3d", split, root, _example, download=DOWNLOAD, ordered=True)
     else:
         images, classes = _read(path)
-    return from_arrays("shapes3d", images, classes, FACTORS, annotation="factors")
+    return assemble("shapes3d", images, classes, FACTORS, annotation="factors")
 
 
 def _example(record: dict) -> tuple[np.ndarray, list[int]]:

@@ -4,7 +4,7 @@ import numpy as np
 import PIL.Image
 
 from jaxvae.data import tfds
-from jaxvae.data.grid import Dataset, from_arrays
+from jaxvae.data.grid import Dataset, assemble
 from jaxvae.data.lookup import DataDir, existing, how_to_obtain
 
 FACTORS = ("category", "elevation", "azimuth", "lighting")
@@ -25,7 +25,7 @@ def load_smallnorb(split: str = "train", data_dir: DataDir = None) -> Dataset:
     root = existing("smallnorb", data_dir, how_to_obtain("smallnorb", "", data_dir))
     # `split` is "train", which here means everything.
     images, labels = tfds.read("smallnorb", "train+test", root, _example, ordered=True)
-    return from_arrays("smallnorb", images, labels[:, :4], FACTORS, annotation="factors", factor_sizes=SIZES)
+    return assemble("smallnorb", images, labels[:, :4], FACTORS, annotation="factors", factor_sizes=SIZES)
 
 
 def _example(record: dict) -> tuple[np.ndarray, list[int]]:

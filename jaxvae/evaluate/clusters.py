@@ -1,6 +1,5 @@
 """Scores of the clusters that a lane's own prior puts its codes into."""
 
-import functools
 from collections.abc import Sequence
 
 import jax
@@ -9,7 +8,7 @@ import numpy as np
 
 from jaxvae import metrics, objectives
 from jaxvae.parallel.lanes import fetch, over_lanes, pad_lanes, put_everywhere, put_lanes
-from jaxvae.types import Factors, Networks, Program
+from jaxvae.types import Factors, Networks, Program, remember
 
 BLOCK = 4096  # codes that are assigned at a time, times clusters and latents in memory
 
@@ -21,17 +20,17 @@ def why_not(programs: Sequence[Program]) -> str | None:
     return "needs clusters, which a prior that has them makes (term kl_mixture), and no lane has such a prior"
 
 
-@functools.cache
+@remember
 def _compiled_scores(program: Program, mesh, names: tuple[str, ...]):
     """Return the jitted (labels, (extra, codes) of lanes [R, …]) -> {key: f32[R]}."""
-    assign = objectives.objective(program.objective).clusters.assign
+    term = objectives.objective(program.objective).clusters
 
     def score_lane(labels: Factors, lane):
         extra, codes = lane
-        clusters = jax.lax.map(lambda code: assign(extra, code[None])[0], codes, batch_size=BLOCK)
+        clusters = jax.lax.map(lambda code: term.assign(extra, code[None])[0], codes, batch_size=BLOCK)
         scores = {}
         for name in names:
-            scores |= metrics.METRICS[name].function(clusters, labels, program.num_clusters)
+            scores |= metrics.METRICS[name].function(clusters, labels, term.num_clusters(program))
         finite = jnp.isfinite(codes).all()
         return {key: jnp.where(finite, value, jnp.nan) for key, value in scores.items()}
 

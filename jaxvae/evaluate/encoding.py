@@ -1,7 +1,5 @@
 """Codes and losses of a whole data set, of every lane in one compiled call. Knows no metric."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +8,12 @@ from jaxvae import latents, models
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.training.keys import Stream, key_for
-from jaxvae.types import Hypers, InputError, Networks, Program
+from jaxvae.types import Hypers, InputError, Networks, Program, remember
 
 BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache
 
 
-@functools.cache
+@remember
 def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
     """Return the jitted (data, hypers, networks [R, …]) -> (means [R, N, D], logvar, nll [R, N/B], kl [R, N/B, D])."""
     module, likelihood = models.build(program), models.likelihood(program)

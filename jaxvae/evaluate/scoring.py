@@ -15,7 +15,7 @@ from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import put_everywhere
-from jaxvae.saved.sweep import Sweep
+from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import Factors, Hypers, Networks, Program, Results, Watch, look_up
 
 LOSSES = ("reconstruction", "kl", "elbo")
@@ -78,7 +78,7 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
 
 
 def rescore(
-    sweep: Sweep,
+    sweep: SavedSweep,
     *,
     names: Sequence[str] | str | None = None,
     data: Dataset | None = None,
@@ -111,7 +111,7 @@ def rescore(
 
 
 def evaluate(
-    sweep: Sweep,
+    sweep: SavedSweep,
     data: Dataset,
     environment: dict[str, Any],
     say: Callable[[str], None] = print,

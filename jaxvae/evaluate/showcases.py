@@ -12,7 +12,7 @@ from jaxvae.data.grid import Dataset
 from jaxvae.metrics.information import normalised_information
 from jaxvae.metrics.rows import draw_rows
 from jaxvae.saved.model import Model
-from jaxvae.saved.sweep import Sweep
+from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import Factors, LabelSwap, Showcase
 
 SHOWN_IMAGES = 8
@@ -31,7 +31,7 @@ def ranking(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str
 
 
 def showcases(
-    sweep: Sweep, rows: list[dict[str, Any]], kl: Sequence[np.ndarray], score_names: Sequence[str], data: Dataset
+    sweep: SavedSweep, rows: list[dict[str, Any]], kl: Sequence[np.ndarray], score_names: Sequence[str], data: Dataset
 ) -> list[Showcase]:
     """Make reconstructions and traversals of the best, the median and the worst healthy lane."""
     _, ranked = ranking(rows, score_names)

@@ -14,9 +14,9 @@ from jaxvae.metrics.mig_sampled import sampled_mutual_information_gap
 from jaxvae.metrics.modularity import modularity_score
 from jaxvae.metrics.sap import separated_attribute_predictability
 from jaxvae.metrics.udr import unsupervised_disentanglement_ranking
-from jaxvae.types import Metric
+from jaxvae.types import Metric, Table
 
-METRICS: dict[str, Metric] = {
+_METRICS = {
     "beta_vae": Metric(
         beta_vae_score, ("beta_vae",), needs_factors=True, reference="Higgins et al. 2017", fixes_factors=True
     ),
@@ -63,6 +63,9 @@ METRICS: dict[str, Metric] = {
         cluster_accuracy, ("cluster_accuracy",), needs_factors=False, reference="Xie et al. 2016", of_clusters=True
     ),
 }
+
+
+METRICS: Table[Metric] = Table("metric", Metric, _METRICS)
 
 
 def missing_input(name: str, has_factors: bool, has_logvar: bool) -> str | None:

@@ -2,27 +2,28 @@
 
 from collections.abc import Callable
 
+from jaxvae.latents import GROUPS_PER_SCALE
 from jaxvae.models.conditional import condition
 from jaxvae.models.conv import burgess, conv
-from jaxvae.models.hierarchical import HierarchicalVAE, nvae
+from jaxvae.models.hierarchical import STEM_WIDTH, HierarchicalVAE, nvae
 from jaxvae.models.mlp import mlp, mlp_dsprites, mlp_vade
 from jaxvae.models.resnet import resnet
-from jaxvae.models.vae import LIKELIHOODS, VAE, Likelihood
-from jaxvae.types import InputError, Program, look_up
+from jaxvae.models.vae import LIKELIHOODS, VAE, Architecture, Likelihood
+from jaxvae.types import InputError, Program, Size, Table, look_up
 
-ARCHITECTURES: dict[str, Callable[..., VAE | HierarchicalVAE]] = {
-    "mlp": mlp,
-    "mlp_dsprites": mlp_dsprites,
-    "mlp_vade": mlp_vade,
-    "conv": conv,
-    "burgess": burgess,
-    "resnet": resnet,
-    "nvae": nvae,
-}
-"""name -> function(image_shape, latent_dim, dtype) -> linen module; raises InputError for a shape it cannot take."""
-
-SIZES: dict[str, tuple[str, ...]] = {"nvae": ("groups_per_scale", "stem_width")}
-"""name -> further fields of Program that an architecture is built from, as keywords."""
+ARCHITECTURES: Table[Architecture] = Table(
+    "architecture",
+    Architecture,
+    {
+        "mlp": Architecture(mlp),
+        "mlp_dsprites": Architecture(mlp_dsprites),
+        "mlp_vade": Architecture(mlp_vade),
+        "conv": Architecture(conv),
+        "burgess": Architecture(burgess),
+        "resnet": Architecture(resnet),
+        "nvae": Architecture(nvae, sizes=(GROUPS_PER_SCALE, STEM_WIDTH)),
+    },
+)
 
 MODIFIERS: dict[str, Callable[[VAE, Program], VAE]] = {
     "cvae": condition,
@@ -61,6 +62,11 @@ def needs_labels(name: str) -> bool:
     return bool(parse(name)[0])
 
 
+def sizes(name: str) -> tuple[Size, ...]:
+    """Return the static sizes that an architecture declares; raises InputError as `parse` does."""
+    return ARCHITECTURES[parse(name)[1]].sizes
+
+
 def build(program: Program) -> VAE | HierarchicalVAE:
     """Return the linen module of a program.
 
@@ -68,8 +74,9 @@ def build(program: Program) -> VAE | HierarchicalVAE:
         InputError: no such architecture, it does not take the image shape, or it needs labels and there are none.
     """
     modifiers, architecture = parse(program.architecture)
-    sizes = {name: getattr(program, name) for name in SIZES.get(architecture, ())}
-    built = ARCHITECTURES[architecture](program.image_shape, program.latent_dim, program.dtype, **sizes)
+    chosen = ARCHITECTURES[architecture]
+    sizes = {size.name: size.of(program) for size in chosen.sizes}
+    built = chosen.build(program.image_shape, program.latent_dim, program.dtype, **sizes)
     for modifier in reversed(modifiers):
         built = MODIFIERS[modifier](built, program)
     return built

@@ -13,7 +13,14 @@ import jax.numpy as jnp
 from jaxvae.latents import Pyramid, pyramid
 from jaxvae.models import spectral
 from jaxvae.models.cells import Conv, DecoderCell, EncoderCell
-from jaxvae.types import InputError, ModelOutput, Posterior
+from jaxvae.types import ModelOutput, Posterior, Range, Size
+
+STEM_WIDTH = Size(
+    "stem_width",
+    16,
+    Range("multiples of 4", lambda width: width >= 4 and width % 4 == 0),
+    "channels of nvae's first features, doubled at each halving",
+)
 
 BOUND = 5.0
 """Means and logarithms of standard deviations stay within ±5, smoothly, as in the authors' code."""
@@ -255,8 +262,9 @@ def nvae(
     image_shape: tuple[int, int, int],
     latent_dim: int,
     dtype: str,
-    groups_per_scale: tuple[int, ...] = (2, 2),
-    stem_width: int = 16,
+    *,
+    groups_per_scale: tuple[int, ...],
+    stem_width: int,
 ) -> HierarchicalVAE:
     """Build a hierarchical VAE with the bidirectional encoder and residual normal posteriors of Vahdat & Kautz 2020.
 
@@ -268,12 +276,7 @@ def nvae(
     resolution (here the first convolution has stride 2), several cells a group, and weight-normalised convolutions.
 
     Raises:
-        InputError: sizes that make no hierarchy, or more scales than the image allows.
+        InputError: more scales than the image allows.
     """
-    if not all(isinstance(number, int) and number >= 1 for number in groups_per_scale):
-        given = ",".join(map(str, groups_per_scale))
-        raise InputError(f"--groups_per_scale={given}: every scale needs at least 1 group; such as 2,2")
-    if stem_width < 4 or stem_width % 4:
-        raise InputError(f"--stem_width must be a multiple of 4, got {stem_width}")
     grids = pyramid(image_shape, len(groups_per_scale))
     return HierarchicalVAE(grids, tuple(groups_per_scale), latent_dim, stem_width, image_shape, dtype)

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from jaxvae.types import Hypers, ModelOutput, Posterior
+from jaxvae.types import ABOVE_0, Hyper, Hypers, ModelOutput, Posterior, Size
 
 
 def reparameterise(
@@ -67,12 +67,30 @@ class VAE(nn.Module):
         return ModelOutput(self.decode(z, labels), Posterior(mean, logvar, z, standard_normal_kl(mean, logvar)))
 
 
+class Architecture(NamedTuple):
+    """A network by name.
+
+    Attributes:
+        build: (image_shape, latent_dim, dtype, **sizes) -> linen module with the methods of VAE; its docstring says
+            what it is and where it is from. Raises InputError for a shape it cannot take.
+        sizes: the further static sizes that it is built from, each given as a keyword.
+    """
+
+    build: Callable[..., nn.Module]
+    sizes: tuple[Size, ...] = ()
+
+
 class Likelihood(NamedTuple):
     """p(x|z) of pixels given the decoder's logits; pixels are independent."""
 
-    hypers: dict[str, float]  # name -> default
+    numbers: tuple[Hyper, ...]  # the hypers it takes
     nll: Callable[[jax.Array, jax.Array, Hypers], jax.Array]  # (logits, images [B, H, W, C], hypers) -> nats [B]
     mean: Callable[[jax.Array], jax.Array]  # logits -> images in [0, 1]
+
+    @property
+    def hypers(self) -> dict[str, float]:
+        """Return name -> default of the numbers it takes."""
+        return {number.name: number.default for number in self.numbers}
 
 
 def bernoulli_nll(logits: jax.Array, images: jax.Array, hypers: Hypers) -> jax.Array:
@@ -101,6 +119,8 @@ def gaussian_nll(logits: jax.Array, images: jax.Array, hypers: Hypers) -> jax.Ar
 
 
 LIKELIHOODS: dict[str, Likelihood] = {
-    "bernoulli": Likelihood({}, bernoulli_nll, jax.nn.sigmoid),
-    "gaussian": Likelihood({"sigma": 1.0}, gaussian_nll, jax.nn.sigmoid),
+    "bernoulli": Likelihood((), bernoulli_nll, jax.nn.sigmoid),
+    "gaussian": Likelihood(
+        (Hyper("sigma", 1.0, ABOVE_0, "standard deviation of a pixel"),), gaussian_nll, jax.nn.sigmoid
+    ),
 }

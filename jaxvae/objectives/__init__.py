@@ -13,16 +13,16 @@ from jaxvae.objectives.mmd import MMD
 from jaxvae.objectives.prior import CAPACITY, KL
 from jaxvae.objectives.structured import KL_ANISOTROPIC, KL_SPARSE, KL_STUDENT
 from jaxvae.objectives.tcvae import TC_MSS, TC_MWS
-from jaxvae.types import InputError, look_up
+from jaxvae.types import InputError, Table, look_up
 
 __all__ = ["OBJECTIVES", "TERMS", "Context", "Objective", "Term", "objective"]
 
 _PRIORS = (KL, CAPACITY, FREE_BITS, KL_CLIP, KL_L1, KL_MIXTURE, KL_SPARSE, KL_ANISOTROPIC, KL_STUDENT, KL_BALANCED)
 _REGULARISERS = (TC_CRITIC, TC_MWS, TC_MSS, DIP_I, DIP_II, MMD, HFVAE, LABEL, LABEL_COSINE, SPECTRAL)
 
-TERMS: dict[str, Term] = {term.name: term for term in (*_PRIORS, *_REGULARISERS)}
+TERMS: Table[Term] = Table("term", Term, {term.name: term for term in (*_PRIORS, *_REGULARISERS)})
 
-OBJECTIVES: dict[str, Objective] = {
+_PRESETS = {
     "vae": Objective((KL,), fixed={"beta": 1.0}),
     "beta_vae": Objective((KL,), defaults={"beta": 4.0}),
     "annealed_vae": Objective((CAPACITY,)),
@@ -41,6 +41,8 @@ OBJECTIVES: dict[str, Objective] = {
     "dd_vae": Objective((KL_SPARSE, MMD)),
     "clipped_factor_vae": Objective((KL_CLIP, TC_CRITIC)),
 }
+
+OBJECTIVES: Table[Objective] = Table("objective", Objective, _PRESETS)
 
 
 def objective(name: str) -> Objective:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.types import Hypers, Logs, ModelOutput, Program
+from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput, Program, Size
 
 
 class Context(NamedTuple):
@@ -22,6 +22,9 @@ class Context(NamedTuple):
     other_codes: Callable[[], jax.Array]  # () -> z [B, D] of a second, independent batch; no gradient
     prior_codes: Callable[[], jax.Array] | None = None  # () -> z [B, D] sampled from the objective's prior
 
+
+BETA = Hyper("beta", 1.0, FROM_0, "weight of the KL")
+"""What most prior terms weigh their KL by."""
 
 Penalty = Callable[[ModelOutput, Any, Any, Hypers, Context], tuple[jax.Array, Logs]]
 
@@ -47,7 +50,7 @@ class Term:
 
     Attributes:
         name: as written on the command line.
-        hypers: name -> default of the numbers it takes.
+        numbers: the hypers it takes.
         penalty: (out, extra, critic, hypers, ctx) -> (f32[] nats per image, logs).
         reference: paper and equation.
         init_extra: (key, program) -> parameters trained with the VAE, by the VAE's optimiser.
@@ -55,17 +58,20 @@ class Term:
         needs_labels: whether it reads ctx.labels; Program.label_sizes is then set.
         min_batch: the smallest batch it is defined for.
         is_prior_term: whether it says how the KL to the prior is treated; an objective has exactly one such term.
-        assign: (extra, codes f32[N, D]) -> i32[N] in 0 … Program.num_clusters - 1, the clusters that codes belong to;
-            None for a term that has none.
+        assign: (extra, codes f32[N, D]) -> i32[N] in 0 … num_clusters - 1, the clusters that codes belong to; None for
+            a term that has none.
+        num_clusters: (program) -> how many clusters there are.
+        sizes: the static sizes that init_extra, init_critic and the penalty read.
         needs_flat: whether it assumes a code of one group of latents, with a normal posterior and the prior N(0, I).
         needs_roughness: whether it reads out.roughness, which only some architectures measure.
         sample_prior: (key, shape, extra, hypers) -> codes drawn from the prior that a prior term measures the KL to.
     """
 
     name: str
-    hypers: Mapping[str, float]
+    numbers: tuple[Hyper, ...]
     penalty: Penalty
     reference: str
+    sizes: tuple[Size, ...] = ()
     init_extra: Callable[[jax.Array, Program], Any] = nothing
     init_critic: Callable[[jax.Array, Program], Any] = nothing
     needs_labels: bool = False
@@ -75,6 +81,12 @@ class Term:
     needs_roughness: bool = False
     sample_prior: Callable[[jax.Array, tuple[int, ...], Any, Hypers], jax.Array] = standard_normal
     assign: Callable[[Any, jax.Array], jax.Array] | None = None
+    num_clusters: Callable[[Program], int] | None = None
+
+    @property
+    def hypers(self) -> dict[str, float]:
+        """Return name -> default of the numbers it takes."""
+        return {number.name: number.default for number in self.numbers}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,15 +130,26 @@ class Objective:
         free = [t for t in self.terms if name in t.hypers and self.settled("fixed", t, name) is None]
         return name if free == [term] else f"{term.name}.{name}"
 
+    @property
+    def numbers(self) -> tuple[Hyper, ...]:
+        """Return every number that can be swept, by the name and with the default that it has here."""
+        found = []
+        for term in self.terms:
+            for number in term.numbers:
+                if self.settled("fixed", term, number.name) is None:
+                    default = self.settled("defaults", term, number.name)
+                    default = number.default if default is None else default
+                    found.append(number._replace(name=self.hyper_name(term, number.name), default=default))
+        return tuple(found)
+
     def hypers(self) -> dict[str, float]:
         """Return name -> default of every number that can be swept."""
-        found = {}
-        for term in self.terms:
-            for name, value in term.hypers.items():
-                if self.settled("fixed", term, name) is None:
-                    default = self.settled("defaults", term, name)
-                    found[self.hyper_name(term, name)] = value if default is None else default
-        return found
+        return {number.name: number.default for number in self.numbers}
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Return the static sizes that its terms declare."""
+        return tuple(dict.fromkeys(size for term in self.terms for size in term.sizes))
 
     def _term_hypers(self, term: Term, hypers: Hypers) -> Hypers:
         settled = {name: self.settled("fixed", term, name) for name in term.hypers}

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxvae.objectives.base import Context, Term
 from jaxvae.objectives.estimators import LOGVAR_RANGE, covariance
-from jaxvae.types import Hypers, Logs, ModelOutput
+from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput
 
 
 def away_from_identity(matrix: jax.Array, hypers: Hypers) -> tuple[jax.Array, Logs]:
@@ -41,9 +41,12 @@ def covariance_of_codes(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Co
     return away_from_identity(jnp.diag(within) + covariance(out.q.mean), hypers)
 
 
+LAMBDA_OD = Hyper("lambda_od", 10.0, FROM_0, "weight of the squared covariances off the diagonal")
+LAMBDA_D_FACTOR = Hyper("lambda_d_factor", 10.0, FROM_0, "weight of (variance - 1)^2, in units of lambda_od")
+
 DIP_I = Term(
     name="dip_i",
-    hypers={"lambda_od": 10.0, "lambda_d_factor": 10.0},
+    numbers=(LAMBDA_OD, LAMBDA_D_FACTOR),
     penalty=covariance_of_means,
     reference="Kumar et al. 2018, DIP-VAE-I, eq. 6",
     min_batch=2,
@@ -52,7 +55,7 @@ DIP_I = Term(
 
 DIP_II = Term(
     name="dip_ii",
-    hypers={"lambda_od": 10.0, "lambda_d_factor": 1.0},
+    numbers=(LAMBDA_OD, LAMBDA_D_FACTOR._replace(default=1.0)),
     penalty=covariance_of_codes,
     reference="Kumar et al. 2018, DIP-VAE-II, eq. 7",
     min_batch=2,

@@ -12,7 +12,10 @@ import jax.numpy as jnp
 
 from jaxvae import latents
 from jaxvae.objectives.base import Context, Term
-from jaxvae.types import Hypers, Logs, ModelOutput, Program
+from jaxvae.types import ABOVE_0, FROM_0, WHOLE_FROM_1, Hyper, Hypers, Logs, ModelOutput, Program, Size
+
+CRITIC_WIDTH = Size("critic_width", 1000, WHOLE_FROM_1, "units a layer of FactorVAE's discriminator")
+CRITIC_DEPTH = Size("critic_depth", 6, WHOLE_FROM_1, "hidden layers of FactorVAE's discriminator")
 
 SLOPE = 0.2  # of the critic's leaky ReLUs
 
@@ -22,7 +25,7 @@ def init_critic(key: jax.Array, program: Program) -> dict[str, dict[str, jax.Arr
 
     Logits are for "from q(z)" and "from the product of the marginals". He uniform weights, zero biases.
     """
-    widths = (latents.number(program), *(program.critic_width,) * program.critic_depth, 2)
+    widths = (latents.number(program), *(CRITIC_WIDTH.of(program),) * CRITIC_DEPTH.of(program), 2)
     return {
         f"Dense_{i}": {
             "kernel": nn.initializers.he_uniform()(jax.random.fold_in(key, i), (ins, outs)),
@@ -120,9 +123,13 @@ def total_correlation(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Cont
 
 TC_CRITIC = Term(
     name="tc_critic",
-    hypers={"gamma": 40.0, "critic_lr": 1e-4},
+    numbers=(
+        Hyper("gamma", 40.0, FROM_0, "weight of the total correlation"),
+        Hyper("critic_lr", 1e-4, ABOVE_0, "learning rate of the discriminator's Adam"),
+    ),
     penalty=total_correlation,
     reference="Kim & Mnih 2018, FactorVAE, eq. 2-3 and algorithm 2",
+    sizes=(CRITIC_WIDTH, CRITIC_DEPTH),
     init_critic=init_critic,
     needs_flat=True,
 )

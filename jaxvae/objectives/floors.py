@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae import latents
-from jaxvae.objectives.base import Context, Term, kl_of_groups
-from jaxvae.types import Hypers, Logs, ModelOutput
+from jaxvae.objectives.base import BETA, Context, Term, kl_of_groups
+from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput
 
 
 def free_bits(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
@@ -32,9 +32,11 @@ def clipped_kl(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) ->
     return hypers["beta"] * floored, {"above_floor": (out.q.kl > hypers["floor"]).mean(dtype=jnp.float32)}
 
 
+FLOOR = Hyper("floor", 0.5, FROM_0, "nats below which the KL of a latent is not charged")
+
 FREE_BITS = Term(
     name="free_bits",
-    hypers={"beta": 1.0, "floor": 0.5},
+    numbers=(BETA, FLOOR),
     penalty=free_bits,
     reference="Kingma et al. 2016, Improving variational inference with inverse autoregressive flow, free bits",
     is_prior_term=True,
@@ -42,7 +44,7 @@ FREE_BITS = Term(
 
 KL_CLIP = Term(
     name="kl_clip",
-    hypers={"beta": 1.0, "floor": 0.5},
+    numbers=(BETA, FLOOR),
     penalty=clipped_kl,
     reference="the free bits of Kingma et al. 2016 with the maximum taken per image instead of per batch",
     is_prior_term=True,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxvae.objectives.base import Context, Term
 from jaxvae.objectives.estimators import decompose, own_and_others_log_weights
 from jaxvae.objectives.tcvae import excess
-from jaxvae.types import Hypers, Logs, ModelOutput
+from jaxvae.types import FROM_0, WHOLE_FROM_0, WHOLE_FROM_1, Hyper, Hypers, Logs, ModelOutput
 
 
 def assign_groups(latent_dim: int, first_group: jax.Array | float, group_size: jax.Array | float) -> jax.Array:
@@ -45,7 +45,14 @@ def two_levels(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) ->
 
 HFVAE = Term(
     name="hfvae",
-    hypers={"alpha": 1.0, "beta": 6.0, "gamma": 1.0, "delta": 1.0, "group_size": 2.0, "first_group": 0.0},
+    numbers=(
+        Hyper("alpha", 1.0, FROM_0, "weight of the index-code information"),
+        Hyper("beta", 6.0, FROM_0, "weight of the total correlation between groups of latents"),
+        Hyper("gamma", 1.0, FROM_0, "weight of the total correlation inside groups"),
+        Hyper("delta", 1.0, FROM_0, "weight of the dimension-wise KL"),
+        Hyper("group_size", 2.0, WHOLE_FROM_1, "latents of a group"),
+        Hyper("first_group", 0.0, WHOLE_FROM_0, "latents of the first group; 0: as many as of the others"),
+    ),
     penalty=two_levels,
     reference="Esmaeili et al. 2019, Structured Disentangled Representations (HFVAE), section 3",
     min_batch=2,

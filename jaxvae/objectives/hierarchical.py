@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latents
-from jaxvae.objectives.base import Context, Term, kl_of_groups
-from jaxvae.types import Hypers, Logs, ModelOutput
+from jaxvae.objectives.base import BETA, Context, Term, kl_of_groups
+from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput
 
 LEAST = 1e-4  # of the warm-up's weight: where it starts
 OFFSET = 0.01  # nats, added to each group's KL, so that a group that says nothing is still charged
@@ -58,7 +58,7 @@ def weighted_roughness(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Con
 
 KL_BALANCED = Term(
     name="kl_balanced",
-    hypers={"beta": 1.0, "warmup_steps": 90_000.0},
+    numbers=(BETA, Hyper("warmup_steps", 90_000.0, FROM_0, "updates over which the KL's weight rises; 0: none")),
     penalty=balanced_kl,
     reference="Vahdat & Kautz 2020, NVAE, KL balancing; coefficients as in the authors' code",
     is_prior_term=True,
@@ -66,7 +66,7 @@ KL_BALANCED = Term(
 
 SPECTRAL = Term(
     name="spectral",
-    hypers={"spectral_weight": 0.01},
+    numbers=(Hyper("spectral_weight", 0.01, FROM_0, "weight of the spectral norms"),),
     penalty=weighted_roughness,
     reference="Vahdat & Kautz 2020, NVAE, section 3.2",
     needs_roughness=True,

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxvae.objectives.base import Context, Term
+from jaxvae.objectives.base import BETA, Context, Term
 from jaxvae.types import Hypers, Logs, ModelOutput
 
 
@@ -22,7 +22,7 @@ def absolute_mean(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
 
 KL_L1 = Term(
     name="kl_l1",
-    hypers={"beta": 1.0},
+    numbers=(BETA,),
     penalty=absolute_mean,
     reference="Kingma & Welling 2014, appendix B, with |mean| in place of mean^2 and a mean over latents (own variant)",
     is_prior_term=True,

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxvae import latents
 from jaxvae.objectives.base import Context, Term
-from jaxvae.types import Hypers, InputError, Logs, ModelOutput, Program
+from jaxvae.types import FROM_0, FROM_1, WHOLE_FROM_1, Hyper, Hypers, InputError, Logs, ModelOutput, Program
 
 WIDTH, DEPTH = 10, 2
 """Hidden layers of the classifier; small, so that classes must lie apart for it to tell them."""
@@ -89,7 +89,12 @@ def _penalty(schedule: Callable[[jax.Array, Hypers], jax.Array]):
 
 LABEL = Term(
     name="label",
-    hypers={"label_initial": 20.0, "label_final": 0.01, "label_steps": 4000.0, "label_sharpness": 0.1},
+    numbers=(
+        Hyper("label_initial", 20.0, FROM_0, "weight of the labels at first"),
+        Hyper("label_final", 0.01, FROM_0, "weight of the labels in the end"),
+        Hyper("label_steps", 4000.0, FROM_0, "updates until the weight has fallen half-way"),
+        Hyper("label_sharpness", 0.1, FROM_0, "how steeply it falls there, per update"),
+    ),
     penalty=_penalty(sigmoid_decay),
     reference="Malecki 2023, label-guided VAE, github.com/iliya-malecki/vaes, `decaying`",
     init_extra=init_extra,
@@ -98,13 +103,13 @@ LABEL = Term(
 
 LABEL_COSINE = Term(
     name="label_cosine",
-    hypers={
-        "label_high": 10.0,
-        "label_low": 3.0,
-        "label_halfperiod": 3000.0,
-        "label_decay": 0.7,
-        "label_troughs": 2.0,
-    },
+    numbers=(
+        Hyper("label_high", 10.0, FROM_0, "height of the weight's first swing above label_low"),
+        Hyper("label_low", 3.0, FROM_0, "weight of the labels in the troughs, and after the last"),
+        Hyper("label_halfperiod", 3000.0, FROM_1, "updates from a peak to the next trough"),
+        Hyper("label_decay", 0.7, FROM_0, "how fast swings become smaller, per half-period"),
+        Hyper("label_troughs", 2.0, WHOLE_FROM_1, "troughs until the weight stays low"),
+    ),
     penalty=_penalty(cosine_decay),
     reference="Malecki 2023, label-guided VAE, github.com/iliya-malecki/vaes, `cos_decaying`",
     init_extra=init_extra,

@@ -10,8 +10,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae.latents import number as number_of_latents
-from jaxvae.objectives.base import Context, Term
-from jaxvae.types import Hypers, Logs, ModelOutput, Program
+from jaxvae.objectives.base import BETA, Context, Term
+from jaxvae.types import FROM_0, WHOLE_FROM_1, Hyper, Hypers, Logs, ModelOutput, Program, Size
+
+NUM_CLUSTERS = Size("num_clusters", 10, WHOLE_FROM_1, "clusters of VaDE's mixture")
 
 LOG_2PI = 1.8378770664093453
 LOGVAR_BOUND = 8.0
@@ -50,7 +52,7 @@ def mixture_of(extra) -> Mixture:
 
 def init_mixture(key: jax.Array, program: Program):
     """Return the parameters of equal weights, means close to the origin and unit variances."""
-    clusters, latents = program.num_clusters, number_of_latents(program)
+    clusters, latents = NUM_CLUSTERS.of(program), number_of_latents(program)
     return {
         "logits": jnp.zeros(clusters),
         "means": SPREAD / RATE * jax.random.normal(key, (clusters, latents)),
@@ -126,7 +128,7 @@ def purity(r: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
-    """beta * KL(q(z, c|x) || p(z, c)) to a learned mixture of K = program.num_clusters Gaussians (VaDE, eq. 8-12, 16).
+    """beta * KL(q(z, c|x) || p(z, c)) to a learned mixture of K = num_clusters Gaussians (VaDE, eq. 8-12, 16).
 
     q(c|x) is p(c|z) at the sample z, and gradients flow through it. With K = 1 and a component N(0, I) this is the KL
     of the VAE. The mixture's weights, means and variances are trained with the VAE, by its optimiser.
@@ -189,12 +191,18 @@ def cluster_of(extra, codes: jax.Array) -> jax.Array:
 
 KL_MIXTURE = Term(
     name="kl_mixture",
-    hypers={"beta": 1.0, "pretrain_steps": 10_000.0, "pretrain_beta": 0.01},
+    numbers=(
+        BETA,
+        Hyper("pretrain_steps", 10_000.0, FROM_0, "updates before the mixture becomes the prior"),
+        Hyper("pretrain_beta", 0.01, FROM_0, "weight of the KL to N(0, I) until then"),
+    ),
+    sizes=(NUM_CLUSTERS,),
     penalty=kl_to_mixture,
     reference="Jiang et al. 2017, Variational Deep Embedding (VaDE), eq. 8-12 and 16",
     init_extra=init_mixture,
     sample_prior=mixture_samples,
     is_prior_term=True,
     assign=cluster_of,
+    num_clusters=NUM_CLUSTERS.of,
     needs_flat=True,
 )

@@ -7,7 +7,7 @@ import jax
 
 from jaxvae.objectives.base import Context, Term
 from jaxvae.objectives.estimators import per_latent_mmd
-from jaxvae.types import Hypers, Logs, ModelOutput
+from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput
 
 
 def aggregate_against_prior(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
@@ -25,7 +25,7 @@ def aggregate_against_prior(out: ModelOutput, extra, critic, hypers: Hypers, ctx
 
 MMD = Term(
     name="mmd",
-    hypers={"mmd_weight": 100.0},
+    numbers=(Hyper("mmd_weight", 100.0, FROM_0, "weight of the maximum mean discrepancy"),),
     penalty=aggregate_against_prior,
     reference="Mathieu et al. 2019, Disentangling Disentanglement in Variational Autoencoders, L_{alpha, beta}",
     min_batch=2,

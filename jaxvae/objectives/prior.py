@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxvae.objectives.base import Context, Term
-from jaxvae.types import Hypers, Logs, ModelOutput
+from jaxvae.objectives.base import BETA, Context, Term
+from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput
 
 
 def weighted_kl(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
@@ -24,7 +24,7 @@ def annealed_capacity(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Cont
 
 KL = Term(
     name="kl",
-    hypers={"beta": 1.0},
+    numbers=(BETA,),
     penalty=weighted_kl,
     reference="Higgins et al. 2017, beta-VAE, eq. 4; Kingma & Welling 2014 for beta = 1",
     is_prior_term=True,
@@ -32,7 +32,11 @@ KL = Term(
 
 CAPACITY = Term(
     name="capacity",
-    hypers={"gamma": 1000.0, "capacity": 25.0, "capacity_steps": 100_000.0},
+    numbers=(
+        Hyper("gamma", 1000.0, FROM_0, "weight of |KL - capacity|"),
+        Hyper("capacity", 25.0, FROM_0, "nats of KL that are aimed at in the end"),
+        Hyper("capacity_steps", 100_000.0, FROM_0, "updates over which the aim rises from 0; 0: it is there at once"),
+    ),
     penalty=annealed_capacity,
     reference="Burgess et al. 2018, Understanding disentangling in beta-VAE, eq. 8",
     is_prior_term=True,

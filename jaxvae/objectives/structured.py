@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae import latents
-from jaxvae.objectives.base import Context, Term
-from jaxvae.types import Hypers, Logs, ModelOutput, Posterior, Program
+from jaxvae.objectives.base import BETA, Context, Term
+from jaxvae.types import ABOVE_0, ANY, SHARE, Hyper, Hypers, Logs, ModelOutput, Posterior, Program
 
 LOG_2PI = 1.8378770664093453
 LARGE_DF = 30.0  # from here on a series is more exact in float32 than the difference of two large log-gammas
@@ -131,7 +131,11 @@ _PAPER = "Mathieu et al. 2019, Disentangling Disentanglement in Variational Auto
 
 KL_SPARSE = Term(
     name="kl_sparse",
-    hypers={"beta": 1.0, "spike": 0.8, "spike_scale": 0.05},
+    numbers=(
+        BETA,
+        Hyper("spike", 0.8, SHARE, "share of the prior's mass near 0"),
+        Hyper("spike_scale", 0.05, ABOVE_0, "standard deviation of the part near 0"),
+    ),
     penalty=sparse_kl,
     reference=f"{_PAPER} its sparse prior",
     sample_prior=sparse_samples,
@@ -141,7 +145,12 @@ KL_SPARSE = Term(
 
 KL_ANISOTROPIC = Term(
     name="kl_anisotropic",
-    hypers={"beta": 1.0, "log_ratio": 1.0, "scale": 1.0, "learned": 0.0},
+    numbers=(
+        BETA,
+        Hyper("log_ratio", 1.0, ANY, "log of the ratio of the first latent's prior variance to the last one's"),
+        Hyper("scale", 1.0, ABOVE_0, "mean of the prior's variances"),
+        Hyper("learned", 0.0, SHARE, "0: variances as log_ratio says; 1: learned ones"),
+    ),
     penalty=anisotropic_kl,
     reference=f"{_PAPER} its anisotropic Gaussian prior",
     init_extra=anisotropic_init,
@@ -152,7 +161,7 @@ KL_ANISOTROPIC = Term(
 
 KL_STUDENT = Term(
     name="kl_student",
-    hypers={"beta": 1.0, "df": 9.0},
+    numbers=(BETA, Hyper("df", 9.0, ABOVE_0, "degrees of freedom of the prior; many: nearly normal")),
     penalty=student_kl,
     reference=f"{_PAPER} its Student-t prior",
     sample_prior=student_samples,

@@ -9,7 +9,7 @@ import jax
 
 from jaxvae.objectives.base import Context, Term
 from jaxvae.objectives.estimators import decompose, stratified_log_weights, uniform_log_weights
-from jaxvae.types import Hypers, Logs, ModelOutput
+from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput
 
 
 def excess(hypers: Hypers, weighed: dict[str, jax.Array]) -> jax.Array:
@@ -38,9 +38,15 @@ def _penalty(log_weights: Callable[[int, int], jax.Array]):
     return decomposed
 
 
+NUMBERS = (
+    Hyper("alpha", 1.0, FROM_0, "weight of the index-code information"),
+    Hyper("beta", 6.0, FROM_0, "weight of the total correlation"),
+    Hyper("gamma", 1.0, FROM_0, "weight of the dimension-wise KL"),
+)
+
 TC_MWS = Term(
     name="tc_mws",
-    hypers={"alpha": 1.0, "beta": 6.0, "gamma": 1.0},
+    numbers=NUMBERS,
     penalty=_penalty(uniform_log_weights),
     reference="Chen et al. 2018, beta-TCVAE, eq. 4, minibatch-weighted sampling, appendix C.1",
     needs_flat=True,
@@ -48,7 +54,7 @@ TC_MWS = Term(
 
 TC_MSS = Term(
     name="tc_mss",
-    hypers={"alpha": 1.0, "beta": 6.0, "gamma": 1.0},
+    numbers=NUMBERS,
     penalty=_penalty(stratified_log_weights),
     reference="Chen et al. 2018, beta-TCVAE, eq. 4, minibatch stratified sampling, appendix C.2",
     min_batch=2,

@@ -2,8 +2,8 @@
 
 from jaxvae.report.page import write_report
 from jaxvae.report.plots import PLOTS
-from jaxvae.report.saving import save_figures
+from jaxvae.report.saving import save_figures, write_all
 from jaxvae.report.summary import summary
 from jaxvae.report.terminal import terminal_table
 
-__all__ = ["PLOTS", "save_figures", "summary", "terminal_table", "write_report"]
+__all__ = ["PLOTS", "save_figures", "summary", "terminal_table", "write_all", "write_report"]

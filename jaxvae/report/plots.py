@@ -16,9 +16,9 @@ from jaxvae.report.images import plot_label_swaps, plot_reconstructions, plot_tr
 from jaxvae.report.latents import plot_kl_map
 from jaxvae.report.methods import plot_method_comparison
 from jaxvae.report.trade_offs import plot_rate_distortion, plot_trade_off
-from jaxvae.types import Results
+from jaxvae.types import Results, Table
 
-PLOTS: dict[str, Callable[[Results], Figure | dict[str, Figure] | None]] = {
+_PLOTS = {
     "method_comparison": plot_method_comparison,
     "scores": plot_scores,
     "trade_off": plot_trade_off,
@@ -34,3 +34,5 @@ PLOTS: dict[str, Callable[[Results], Figure | dict[str, Figure] | None]] = {
     "score_curves": plot_score_curves,
     "training_curves": plot_training_curves,
 }
+
+PLOTS: Table[Callable[[Results], Figure | dict[str, Figure] | None]] = Table("plot", None, _PLOTS)

@@ -1,4 +1,4 @@
-"""Puts figures on disk, each whole or not at all. Knows no plot by name."""
+"""Puts table, figures and page on disk, each whole or not at all. Knows no plot by name."""
 
 import logging
 import os
@@ -7,7 +7,9 @@ import pathlib
 from matplotlib.figure import Figure
 
 from jaxvae.report import style
+from jaxvae.report.page import write_report
 from jaxvae.report.plots import PLOTS
+from jaxvae.training import workdir
 from jaxvae.types import Results
 
 
@@ -31,6 +33,13 @@ def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[st
             # Hours of training stand behind these results; one picture that fails must not cost the others.
             logging.getLogger(__name__).exception("The plot %r failed and is left out of the report.", name)
     return saved
+
+
+def write_all(results: Results, directory: pathlib.Path) -> pathlib.Path:
+    """Write results.csv, figures/ and report.html of a scored sweep into its folder; return the report's path."""
+    workdir.Table(directory / "results.csv", results.columns).rewrite(results.lanes)
+    figures = save_figures(results, directory / "figures")
+    return write_report(results, directory / "report.html", figures)
 
 
 @style.styled

@@ -1,7 +1,8 @@
 """Finished work as plain objects for analysis scripts: sweeps of ours, their models, and published networks."""
 
-from jaxvae.saved.model import Model
+from jaxvae.saved.export import ModelError
+from jaxvae.saved.model import Model, load_model
 from jaxvae.saved.pretrained import load_pretrained
-from jaxvae.saved.sweep import Sweep, load_sweep
+from jaxvae.saved.sweep import SavedSweep
 
-__all__ = ["Model", "Sweep", "load_pretrained", "load_sweep"]
+__all__ = ["Model", "ModelError", "SavedSweep", "load_model", "load_pretrained"]

@@ -1,18 +1,19 @@
-"""One trained VAE, ready to encode and decode on whatever device is there. Knows no sweep and no file."""
+"""One trained VAE, ready to encode and decode on whatever device is there. Knows no sweep."""
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import traverse_util
 
 from jaxvae import latents, models
-from jaxvae.types import InputError, Networks, Program
+from jaxvae.saved import export
+from jaxvae.types import InputError, Networks, Program, remember
 
 
-@functools.cache
+@remember
 def _compiled(program: Program, method: str):
     """Return jitted (variables, x, labels) -> method of the architecture; shared by every model of a program."""
     module = models.build(program)
@@ -154,3 +155,59 @@ class Model:
             labels = np.tile(np.reshape(labels, (1, -1)), (moved * len(values), 1))
         decoded = self.decode(codes.reshape(-1, len(base)), labels)
         return decoded.reshape(moved, len(values), *self.program.image_shape)
+
+    def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> pathlib.Path:
+        """Write the model to a folder of its own, which `jaxvae.load_model` opens without the sweep.
+
+        The folder holds model.safetensors, float32 arrays by path, and model.json, what it is and what is known of it.
+        It appears whole or not at all.
+
+        Args:
+            path: the folder; its parents are made.
+            overwrite: replace a model that is there.
+
+        Raises:
+            ModelError: something is there already, or the folder cannot be written.
+        """
+        return export.write(path, self.program, self.networks, self.about, overwrite=overwrite)
+
+
+def check_fit(program: Program, variables: dict[str, Any], where: str) -> None:
+    """Check that weights are those of a program's architecture, array by array.
+
+    Args:
+        program: what the weights are said to be of.
+        variables: the architecture's variables, as Networks has them.
+        where: what to begin an error with.
+
+    Raises:
+        ModelError: an array is missing, unknown, or of another shape.
+        InputError: the architecture is unknown or takes no such images.
+    """
+    module = models.build(program)
+    labels = np.zeros((1, len(program.label_sizes)), np.int32)
+    images = jax.ShapeDtypeStruct((1, *program.image_shape), np.float32)
+    key = jax.random.key(0)
+    wanted = traverse_util.flatten_dict(
+        jax.eval_shape(functools.partial(module.init, labels=labels), key, images, key), sep="/"
+    )
+    there = traverse_util.flatten_dict(variables, sep="/")
+    for name in sorted({*wanted, *there}):
+        shapes = [tuple(side[name].shape) if name in side else "none" for side in (wanted, there)]
+        if shapes[0] != shapes[1]:
+            raise export.ModelError(
+                f"{where}: the weights are not those of architecture {program.architecture!r} as described: "
+                f"{name} has shape {shapes[1]}, expected {shapes[0]}"
+            )
+
+
+def load_model(path: str | os.PathLike[str]) -> Model:
+    """Open a model that `Model.save` wrote; the sweep it is from is not needed.
+
+    Raises:
+        ModelError: the folder holds none, its files are damaged or do not fit each other, or a newer version wrote it.
+        InputError: its architecture is not known here.
+    """
+    program, networks, about = export.read(path)
+    check_fit(program, networks.variables, str(path))
+    return Model(program, networks, about)

@@ -1,18 +1,20 @@
 """A trained sweep opened from its folder, on any machine. Knows no objective and no metric."""
 
+import os
 import pathlib
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxvae import models
 from jaxvae.saved.model import Model
 from jaxvae.training import workdir
 from jaxvae.training.checkpoint import CheckpointError, Checkpoints
 from jaxvae.types import InputError, Networks, Program
 
 
-class Sweep:
+class SavedSweep:
     """A trained sweep on disk. Parameters are read when a lane is asked for.
 
     Attributes:
@@ -22,8 +24,17 @@ class Sweep:
         history: columns of history.csv: lane, step, loss, nll, kl, …, equally long arrays.
     """
 
-    def __init__(self, path: pathlib.Path):
-        self.path = path
+    def __init__(self, path: str | os.PathLike[str]):
+        """Open a folder.
+
+        Raises:
+            WorkdirError: it does not hold a sweep.
+        """
+        path = self.path = pathlib.Path(path).expanduser()
+        if not (path / "spec.json").exists():
+            raise workdir.WorkdirError(f"{path} does not hold a sweep (no spec.json)")
+        if not (path / "run.json").exists():
+            raise workdir.WorkdirError(f"the sweep in {path} has not started to train yet")
         self.spec = workdir.read_json(path / "spec.json")
         run = workdir.read_json(path / "run.json")
         try:
@@ -60,8 +71,7 @@ class Sweep:
             state, _ = checkpoints.restore(step, only=("params/vae", "model_state", "status"))
         finally:
             checkpoints.close()
-        tuples = {name: tuple(v) for name, v in wave["program"].items() if isinstance(v, list)}  # JSON has none
-        program = Program(**wave["program"] | tuples)
+        program = Program.from_json(wave["program"])
         lanes = [
             about | {"step": step, "status": "ok" if status < 0 else f"diverged at step {status}"}
             for about, status in zip(wave["lanes"], state["status"].tolist(), strict=True)
@@ -81,9 +91,18 @@ class Sweep:
             raise InputError(f"there is no lane {lane}; this sweep has lanes 0 to {len(self.lanes) - 1}")
         number = next(n for n, wave in enumerate(self._waves) if lane <= wave["lanes"][-1]["lane"])
         program, lanes, networks = self.wave(number)
+        try:
+            models.parse(program.architecture)
+        except InputError as error:
+            raise InputError(f"lane {lane} cannot be opened: {error} {self.missing_plugins()}".rstrip()) from None
         index = lane - lanes[0]["lane"]
         scores = next((row for row in self.results if row["lane"] == lane), {})
         return Model(program, jax.tree.map(lambda leaf: leaf[index], networks), scores | lanes[index])
+
+    def missing_plugins(self) -> str:
+        """Return what to say where something of the sweep is unknown here; "" when it was trained without plug-ins."""
+        plugins = self.spec.get("plugins")
+        return f"The sweep was trained with plug-ins; load them first: {', '.join(plugins)}" if plugins else ""
 
     def select(self, **wanted: Any) -> Model:
         """Return the one model whose lane has these values: `select(beta=4.0, seed=0)`, `select(objective="vae")`.
@@ -108,17 +127,3 @@ def _same(value: Any, wanted: Any) -> bool:
     if isinstance(value, (int, float)) and isinstance(wanted, (int, float)):
         return bool(np.isclose(value, wanted, rtol=1e-6, atol=0.0))
     return value == wanted
-
-
-def load_sweep(path: str | pathlib.Path) -> Sweep:
-    """Open the folder of a sweep, on any machine: no accelerator, data set or device count of its training is needed.
-
-    Raises:
-        WorkdirError: the folder does not hold a sweep.
-    """
-    path = pathlib.Path(path)
-    if not (path / "spec.json").exists():
-        raise workdir.WorkdirError(f"{path} does not hold a sweep (no spec.json)")
-    if not (path / "run.json").exists():
-        raise workdir.WorkdirError(f"the sweep in {path} has not started to train yet")
-    return Sweep(path)

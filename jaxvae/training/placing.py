@@ -205,5 +205,5 @@ def too_large(need: Memory, room: Memory) -> InputError:
     taken, there = memory.tightest(need, room)
     return InputError(
         f"one lane needs {memory.as_text(taken)} of memory besides the data, and {memory.as_text(there)} are free; "
-        "lower --batch_size or --critic_width, choose a smaller --architecture, or free memory"
+        "lower --batch_size or a size such as --critic_width, choose a smaller --architecture, or free memory"
     )

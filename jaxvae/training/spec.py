@@ -1,25 +1,28 @@
 """What a sweep is: every choice in one frozen record, checked at the door and expanded into lanes. Knows no flags."""
 
+import contextlib
 import dataclasses
 import functools
 import itertools
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from jaxvae import latents, models, objectives
-from jaxvae.training.step import hyper_defaults
-from jaxvae.types import InputError, Program, look_up
+from jaxvae.training.declared import every_size, sizes_of
+from jaxvae.training.step import hyper_defaults, numbers
+from jaxvae.types import Hyper, InputError, Program, Sizes, look_up
 
 LANE_MODES = ("auto", "vmap", "map", "split")
 
-PROGRAM_FIELDS = (
-    *("likelihood", "latent_dim", "batch_size", "dtype", "critic_width", "critic_depth", "num_clusters"),
-    *("groups_per_scale", "stem_width"),
-)
+PROGRAM_FIELDS = ("likelihood", "latent_dim", "batch_size", "dtype")
 """Fields of a spec that every program of the sweep has alike."""
+
+ONCE_FIELDS = ("critic_width", "critic_depth", "num_clusters", "groups_per_scale", "stem_width")
+"""Sizes that were fields of a spec before their owners declared them."""
 
 
 class Axis(NamedTuple):
@@ -41,8 +44,8 @@ def parse_axis(text: str) -> Axis:
         InputError: the text is none of these, a value is not a finite number, or the axis is empty or repeats a value.
     """
     name, equals, listed = text.partition("=")
-    scope, colon, name = name.strip().rpartition(":")
-    if not equals or not name or (colon and not scope):
+    _, colon, own = name.strip().rpartition(":")
+    if not equals or not own or (colon and name.strip().startswith(":")):
         raise InputError(
             f"--sweep={text}: expected NAME=VALUES, such as beta=1,2,4 or seed=0:5 or factor_vae:gamma=10,40"
         )
@@ -55,13 +58,29 @@ def parse_axis(text: str) -> Axis:
                 values.append(float(item))
         except (ValueError, TypeError):
             raise InputError(f"--sweep={text}: {item.strip()!r} is neither a number nor a range START:STOP") from None
+    return make_axis(name, values)
+
+
+def make_axis(name: str, values: Iterable[float]) -> Axis:
+    """Return the axis of a number, "beta" or "factor_vae:gamma", over some values.
+
+    Raises:
+        InputError: there are none, one is not a finite number, or one is repeated.
+    """
+    scope, _, own = name.strip().rpartition(":")
+    values = [values] if isinstance(values, (int, float)) else list(values)
+    try:
+        values = [float(value) for value in values]
+    except (TypeError, ValueError):
+        raise InputError(f"--sweep={name}: values must be finite numbers, got {values!r}") from None
+    text = f"{name}={','.join(f'{value:g}' for value in values)}"
     if not values:
         raise InputError(f"--sweep={text}: the grid is empty; give at least one value")
     if not all(math.isfinite(v) for v in values):
         raise InputError(f"--sweep={text}: values must be finite numbers")
     if len(set(values)) < len(values):
         raise InputError(f"--sweep={text}: a value is given twice, which would train the same lane twice")
-    return Axis(name, tuple(float(v) for v in values), scope or None)
+    return Axis(own, tuple(values), scope or None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,11 +94,7 @@ class Spec:
     latent_dim: int = 10
     batch_size: int = 64
     dtype: str = "float32"
-    critic_width: int = 1000
-    critic_depth: int = 6
-    num_clusters: int = 10
-    groups_per_scale: tuple[int, ...] = (2, 2)
-    stem_width: int = 16
+    sizes: Mapping[str, Any] = Sizes()  # of those that objectives and architectures declare; see `complete`
     steps: int = 300_000
     lr: float = 1e-4
     seed: int = 0
@@ -92,20 +107,26 @@ class Spec:
     lanes: str = dataclasses.field(default="auto", metadata={"how": True})
     max_lanes: int | str = dataclasses.field(default="auto", metadata={"how": True})  # "auto": what fits into memory
     save_seconds: float = dataclasses.field(default=15.0, metadata={"how": True})
+    plugins: tuple[str, ...] = dataclasses.field(default=(), metadata={"how": True})  # what else must be loaded
+
+    def __post_init__(self):
+        object.__setattr__(self, "sizes", Sizes(self.sizes))
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON types."""
-        return dataclasses.asdict(self) | {
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return fields | {
             "objectives": list(self.objectives),
             "architectures": list(self.architectures),
-            "groups_per_scale": list(self.groups_per_scale),
+            "sizes": {name: list(v) if isinstance(v, tuple) else v for name, v in self.sizes.items()},
+            "plugins": list(self.plugins),
             "metrics": None if self.metrics is None else list(self.metrics),
             "sweep": [str(axis) for axis in self.sweep],
         }
 
 
 def from_json(saved: dict[str, Any]) -> Spec:
-    """Return the spec that `Spec.to_json` wrote, by this version or an earlier one that had fewer fields.
+    """Return the spec that `Spec.to_json` wrote, by this version or an earlier one.
 
     Raises:
         InputError: it is none.
@@ -113,9 +134,49 @@ def from_json(saved: dict[str, Any]) -> Spec:
     fields = {f.name: f for f in dataclasses.fields(Spec)}
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items() if name in fields}
     try:
-        return Spec(**values | {"sweep": tuple(parse_axis(text) for text in saved["sweep"])})
+        sizes = {name: saved[name] for name in _used(ONCE_FIELDS, saved) if name in saved} | saved.get("sizes", {})
+        return Spec(**values | {"sweep": tuple(parse_axis(text) for text in saved["sweep"]), "sizes": sizes})
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"spec.json is not that of a sweep ({error})") from None
+
+
+def _used(names: Iterable[str], saved: dict[str, Any]) -> list[str]:
+    """Return those names of sizes that a saved spec has a use for; all of them where its plug-ins are not there."""
+    try:
+        declared = sizes_of(saved["objectives"], saved["architectures"])
+    except InputError:
+        return list(names)
+    return [name for name in names if name in declared]
+
+
+def complete(spec: Spec) -> Spec:
+    """Return the spec with a value for every size that its objectives and architectures declare.
+
+    Raises:
+        InputError: a size is given that none of them has, or is not what it may be; or two declare one differently.
+    """
+    declared = sizes_of(spec.objectives, spec.architectures)
+    every = every_size()
+    for name, value in spec.sizes.items():
+        if name not in every:
+            look_up("size", name, every)
+        if name not in declared:
+            raise InputError(
+                f"--{name}={_as_flag(value)} means nothing to objective {', '.join(spec.objectives)} with architecture "
+                f"{', '.join(spec.architectures)}; leave it out. It is a size of {', '.join(every[name].owners)}"
+            )
+        size = declared[name]
+        numbers = value if isinstance(size.default, tuple) and isinstance(value, tuple) else (value,)
+        kind = "whole numbers" if isinstance(size.default, tuple) else "a whole number"
+        if not all(isinstance(number, int) and not isinstance(number, bool) for number in numbers) or not numbers:
+            raise InputError(f"--{name}={_as_flag(value)}: expected {kind}, such as {_as_flag(size.default)}")
+        if not size.range.holds(value):
+            raise InputError(f"--{name} takes {size.range.words}, got {_as_flag(value)}")
+    return dataclasses.replace(spec, sizes={name: spec.sizes.get(name, s.default) for name, s in declared.items()})
+
+
+def _as_flag(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
 class Group(NamedTuple):
@@ -152,9 +213,13 @@ def differences(saved: dict[str, Any], spec: Spec) -> list[str]:
 
     A field that an earlier version did not have yet is at its default there.
     """
-    what = [f.name for f in dataclasses.fields(Spec) if not f.metadata.get("how")]
-    there, given = Spec().to_json() | saved, spec.to_json()
-    return [f"{n}: {there[n]!r} there, {given[n]!r} now" for n in what if there[n] != given[n]]
+    before, now = from_json(saved), spec
+    with contextlib.suppress(InputError):  # of a plug-in that is gone
+        before, now = complete(before), complete(now)
+    there, given = ({**side, **side.pop("sizes")} for side in (before.to_json(), now.to_json()))
+    how = {field.name for field in dataclasses.fields(Spec) if field.metadata.get("how")}
+    names = [name for name in {**there, **given} if name not in how and there.get(name) != given.get(name)]
+    return [f"{name}: {there.get(name)!r} there, {given.get(name)!r} now" for name in names]
 
 
 def expand(
@@ -173,59 +238,56 @@ def expand(
     _check_numbers(spec, num_images)
     _check_architectures(spec, label_sizes)
     _check_objectives(spec, label_sizes)
-    programs = [
+    programs = _programs(complete(spec), image_shape, label_sizes)
+    for program in programs:
+        _check_shapes(program)
+    _check_axes(spec, programs)
+    groups, first = [], 0
+    for program in programs:
+        groups.append(Group(program, first, _grid(program, spec)))
+        first += groups[-1].num_lanes
+    return groups
+
+
+def _programs(spec: Spec, image_shape: tuple[int, int, int], label_sizes: tuple[int, ...]) -> list[Program]:
+    """Return the program of every objective with every architecture, each with the sizes that it has a use for."""
+    return [
         Program(
             architecture=architecture,
             objective=objective,
             image_shape=image_shape,
             label_sizes=tuple(label_sizes) if _needs_labels(objective, architecture) else (),
+            sizes={name: spec.sizes[name] for name in sizes_of((objective,), (architecture,))},
             **{name: getattr(spec, name) for name in PROGRAM_FIELDS},
         )
         for objective in spec.objectives
         for architecture in spec.architectures
     ]
-    defaults = {program: _defaults(program, spec) for program in programs}
-    for program in programs:
-        # Shapes are inferred without arithmetic: an architecture that cannot take them says so here.
-        module = models.build(program)
-        variables = jax.eval_shape(
-            functools.partial(module.init, labels=np.zeros((1, len(program.label_sizes)), np.int32)),
-            jax.random.key(0),
-            jax.ShapeDtypeStruct((1, *image_shape), np.float32),
-            jax.random.key(0),
-        )
-        _check_fit(program, variables)
-    _check_axes(spec, {program.objective: defaults[program] for program in programs})
 
-    groups, first = [], 0
-    for program in programs:
-        axes: dict[str, Axis] = {}
-        for axis in spec.sweep:
-            if axis.name in defaults[program] and axis.objective in (None, program.objective):
-                # A scoped axis stands above a general one, whatever their order.
-                if axis.objective is None and axes.get(axis.name, axis).objective is not None:
-                    continue
-                axes.pop(axis.name, None)
-                axes[axis.name] = axis
-        grid = list(itertools.product(*(axis.values for axis in axes.values())))
-        values = {name: [default] * len(grid) for name, default in defaults[program].items()}
-        values |= dict(zip(axes, map(list, zip(*grid, strict=True)), strict=True)) if axes else {}
-        hypers = {n: np.asarray(v, np.uint32 if n == "seed" else np.float32) for n, v in values.items()}
-        groups.append(Group(program, first, hypers))
-        first += len(grid)
-    return groups
+
+def _grid(program: Program, spec: Spec) -> dict[str, np.ndarray]:
+    """Return name -> [R], the numbers of a program's lanes: the product of the axes that are for it."""
+    defaults = {**hyper_defaults(program), "seed": spec.seed, "lr": spec.lr}
+    axes: dict[str, Axis] = {}
+    for axis in spec.sweep:
+        if axis.name in defaults and axis.objective in (None, program.objective):
+            # A scoped axis stands above a general one, whatever their order.
+            if axis.objective is None and axes.get(axis.name, axis).objective is not None:
+                continue
+            axes.pop(axis.name, None)
+            axes[axis.name] = axis
+    grid = list(itertools.product(*(axis.values for axis in axes.values())))
+    values = {name: [default] * len(grid) for name, default in defaults.items()}
+    values |= dict(zip(axes, map(list, zip(*grid, strict=True)), strict=True)) if axes else {}
+    return {n: np.asarray(v, np.uint32 if n == "seed" else np.float32) for n, v in values.items()}
 
 
 def _needs_labels(objective: str, architecture: str) -> bool:
     return objectives.objective(objective).needs_labels or models.needs_labels(architecture)
 
 
-def _defaults(program: Program, spec: Spec) -> dict[str, float]:
-    return hyper_defaults(program) | {"seed": spec.seed, "lr": spec.lr}
-
-
 def _check_numbers(spec: Spec, num_images: int) -> None:
-    for name in ("steps", "batch_size", "latent_dim", "critic_width", "critic_depth", "num_clusters", "log_every"):
+    for name in ("steps", "batch_size", "latent_dim", "log_every"):
         if getattr(spec, name) < 1:
             raise InputError(f"--{name} must be at least 1, got {getattr(spec, name)}")
     if spec.eval_every < 0:
@@ -274,8 +336,15 @@ def _check_objectives(spec: Spec, label_sizes: tuple[int, ...]) -> None:
                 )
 
 
-def _check_fit(program: Program, variables: dict[str, Any]) -> None:
-    """Refuse terms that mean nothing for an architecture; `variables` are the shapes of what it keeps."""
+def _check_shapes(program: Program) -> None:
+    """Refuse an architecture that cannot take the images, and terms that mean nothing for an architecture."""
+    module = models.build(program)
+    variables = jax.eval_shape(  # shapes are inferred without arithmetic
+        functools.partial(module.init, labels=np.zeros((1, len(program.label_sizes)), np.int32)),
+        jax.random.key(0),
+        jax.ShapeDtypeStruct((1, *program.image_shape), np.float32),
+        jax.random.key(0),
+    )
     for term in objectives.objective(program.objective).terms:
         if term.needs_flat and not latents.is_flat(program):
             legal = [name for name, other in objectives.TERMS.items() if not other.needs_flat]
@@ -291,39 +360,16 @@ def _check_fit(program: Program, variables: dict[str, Any]) -> None:
             )
 
 
-_LEGAL = {  # hyper -> (predicate, what is legal), for numbers whose range is not the whole line
-    "seed": (lambda v: v >= 0 and v < 2**32 and v == int(v), "whole numbers in 0 … 2^32 - 1"),
-    "lr": (lambda v: v > 0, "numbers above 0"),
-    "critic_lr": (lambda v: v > 0, "numbers above 0"),
-    "sigma": (lambda v: v > 0, "numbers above 0"),
-    "capacity_steps": (lambda v: v >= 0, "numbers from 0"),
-    "noise_scale": (lambda v: v >= 0, "numbers from 0"),
-    "group_size": (lambda v: v >= 1 and v == int(v), "whole numbers from 1"),
-    "first_group": (lambda v: v >= 0 and v == int(v), "whole numbers from 0"),
-    "label_halfperiod": (lambda v: v >= 1, "numbers from 1"),
-    "label_decay": (lambda v: v >= 0, "numbers from 0"),
-    "pretrain_steps": (lambda v: v >= 0, "numbers from 0"),
-    "spike": (lambda v: 0 <= v <= 1, "shares in 0 … 1"),
-    "spike_scale": (lambda v: v > 0, "numbers above 0"),
-    "scale": (lambda v: v > 0, "numbers above 0"),
-    "df": (lambda v: v > 0, "numbers above 0"),
-    "floor": (lambda v: v >= 0, "numbers from 0"),
-    "warmup_steps": (lambda v: v >= 0, "numbers from 0"),
-    "spectral_weight": (lambda v: v >= 0, "numbers from 0"),
-}
-
-
-def _check_axes(spec: Spec, defaults: dict[str, dict[str, float]]) -> None:
+def _check_axes(spec: Spec, programs: Sequence[Program]) -> None:
+    known: dict[str, dict[str, Hyper]] = {program.objective: numbers(program) for program in programs}
     for axis in spec.sweep:
         if axis.objective is None:
-            known: dict[str, float] = {}
-            for hypers in defaults.values():
-                known |= hypers
-            look_up(f"swept number of {', '.join(defaults)}:", axis.name, known)
+            together = {name: None for own in known.values() for name in own}
+            look_up(f"swept number of {', '.join(known)}:", axis.name, together)
+            meant = [own[axis.name] for own in known.values() if axis.name in own]
         else:
-            look_up(f"--sweep={axis}: objective", axis.objective, defaults)
-            look_up(f"swept number of {axis.objective}:", axis.name, defaults[axis.objective])
-        legal, words = _LEGAL.get(axis.name.rpartition(".")[2], (lambda v: True, ""))
-        wrong = [f"{v:g}" for v in axis.values if not legal(v)]
-        if wrong:
-            raise InputError(f"--sweep={axis}: {axis.name} takes {words}, got {', '.join(wrong)}")
+            look_up(f"--sweep={axis}: objective", axis.objective, known)
+            meant = [look_up(f"swept number of {axis.objective}:", axis.name, known[axis.objective])]
+        for number in meant:
+            if wrong := [f"{value:g}" for value in axis.values if not number.range.holds(value)]:
+                raise InputError(f"--sweep={axis}: {axis.name} takes {number.range.words}, got {', '.join(wrong)}")

@@ -1,7 +1,6 @@
 """One run, one step. Knows no lanes, no device, no clock."""
 
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import flax
@@ -12,16 +11,28 @@ import optax
 from jaxvae import models, objectives
 from jaxvae.data.grid import Dataset
 from jaxvae.training.keys import Stream, key_for
-from jaxvae.types import Hypers, Logs, Program, TrainState
+from jaxvae.types import ABOVE_0, FROM_0, Hyper, Hypers, Logs, Program, Range, TrainState
 
-RUN_HYPERS: Mapping[str, float] = {"seed": 0, "lr": 1e-4, "noise_scale": 1.0}
-"""Numbers every run has, whatever its objective; the learning rate is the 12,600-model study's. noise_scale multiplies
-the noise of sampled codes while training (see models.vae.reparameterise); evaluation samples q(z|x) as it is."""
+SEEDS = Range("whole numbers in 0 … 2^32 - 1", lambda value: 0 <= value < 2**32 and value == int(value))
+
+RUN_NUMBERS = (
+    Hyper("seed", 0, SEEDS, "of everything random in a run"),
+    Hyper("lr", 1e-4, ABOVE_0, "learning rate of the VAE's Adam; the default is the 12,600-model study's"),
+    # See models.vae.reparameterise; evaluation samples q(z|x) as it is.
+    Hyper("noise_scale", 1.0, FROM_0, "factor on the noise of sampled codes while training"),
+)
+"""Numbers every run has, whatever its objective."""
+
+
+def numbers(program: Program) -> dict[str, Hyper]:
+    """Return name -> declaration of every number of a run of this program that can be swept."""
+    found = (*RUN_NUMBERS, *models.likelihood(program).numbers, *objectives.objective(program.objective).numbers)
+    return {number.name: number for number in found}
 
 
 def hyper_defaults(program: Program) -> dict[str, float]:
     """Return name -> default of every number of a run of this program that can be swept."""
-    return {**RUN_HYPERS, **models.likelihood(program).hypers, **objectives.objective(program.objective).hypers()}
+    return {name: number.default for name, number in numbers(program).items()}
 
 
 def optimisers(hypers: Hypers) -> dict[str, optax.GradientTransformation]:

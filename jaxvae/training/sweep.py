@@ -1,6 +1,5 @@
 """Many runs as one program: vmap or map over lanes, lanes sharded over devices, steps looped inside. Knows no loss."""
 
-import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +13,7 @@ from jaxvae.data.grid import Dataset
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import LANE, over_lanes, update_lanes
 from jaxvae.training import step as single
-from jaxvae.types import Hypers, Logs, Program, TrainState
+from jaxvae.types import Hypers, Logs, Program, TrainState, remember
 
 
 def run_steps(
@@ -48,14 +47,14 @@ def log_names(program: Program, data: Dataset, hypers: Hypers) -> tuple[str, ...
     return (*first, *(name for name in jax.eval_shape(logs, data, hypers) if name not in first))
 
 
-@functools.cache
+@remember
 def compiled_init(program: Program, mesh: Mesh) -> Callable[[Hypers], TrainState]:
     """Return the jitted (hypers [R]) -> state [R]; always by map, so that lanes start alike however they then run."""
     lifted = over_lanes(lambda _, hypers: single.init_state(program, hypers), mesh, "map")
     return jax.jit(lambda hypers: lifted((), hypers))
 
 
-@functools.cache
+@remember
 def compiled_steps(
     program: Program, mesh: Mesh, mode: str
 ) -> Callable[[Dataset, Hypers, TrainState, jax.Array], tuple[TrainState, Logs]]:
@@ -86,7 +85,7 @@ def steps_for(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Dat
     return _steps_for(program, mesh, mode, num_lanes, _shapes(data, mesh))
 
 
-@functools.cache
+@remember
 def _steps_for(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Dataset) -> jax.stages.Compiled:
     hypers = _shapes(_hyper_shapes(program, num_lanes), mesh, LANE)
     state = state_shapes(program, mesh, num_lanes)

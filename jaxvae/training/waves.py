@@ -42,9 +42,8 @@ class Wave:
 
     def to_json(self) -> dict[str, Any]:
         """Return all that is needed to find and rebuild its models, and to cut it again, as JSON types."""
-        program = dataclasses.asdict(self.group.program)
         lanes = self.group.rows(self.start, self.stop)
-        return {"directory": self.directory, "size": self.size, "program": program, "lanes": lanes}
+        return {"directory": self.directory, "size": self.size, "program": self.group.program.to_json(), "lanes": lanes}
 
 
 def even_size(num_lanes: int, max_lanes: int) -> int:

@@ -32,7 +32,7 @@ def run(*arguments, **environment):
 
 def folder(flag, **environment):
     """Return the folder that compiled programs go to with this --compilation_cache, and what is printed besides."""
-    code = f"import jax; from jaxvae import cli; cli.keep_compiled({flag!r})"
+    code = f"import jax; from jaxvae.parallel import machine; machine.keep_compiled({flag!r})"
     code = f"{code}; print(jax.config.jax_enable_compilation_cache)"
     *said, enabled, path = run("-c", f"{code}; print(jax.config.jax_compilation_cache_dir)", **environment).splitlines()
     return (path if enabled == "True" else None), said

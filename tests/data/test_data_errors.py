@@ -377,8 +377,9 @@ def test_folder_of_folders_only(pictures):
 
 SIX = tiny_data.numbered(6)
 WRONG_NPZ = {
-    "floats": ({"images": SIX / 255}, ("float64", "uint8 0..255", "np.round(255 * images)")),
-    "bools": ({"images": SIX > 0}, ("bool", "uint8 0..255")),
+    "floats": ({"images": SIX * 1.0}, ("float64 from 0", "[0, 1]", "uint8")),
+    "floats below 0": ({"images": SIX / 255 - 0.5}, ("float64 from -0.5", "[0, 1]")),
+    "floats that are none": ({"images": SIX * np.nan}, ("float64 from nan", "[0, 1]")),
     "int64": ({"images": SIX.astype(int)}, ("int64", "uint8 0..255")),
     "objects": ({"images": SIX.astype(object)}, ("Object arrays", "np.savez")),
     "no images": ({"image": SIX, "y": np.zeros(6)}, ("no array 'images'", "image, y")),
@@ -405,7 +406,7 @@ WRONG_NPZ = {
         ("factor_names", "2 different strings", "['a', 'a']"),
     ),
     "labels of fewer rows": ({"images": SIX, "labels": np.zeros(5, int)}, ("labels", "[6]", "(5,)")),
-    "labels of two axes": ({"images": SIX, "labels": np.zeros((6, 1), int)}, ("labels", "[6]", "(6, 1)")),
+    "labels of three axes": ({"images": SIX, "labels": np.zeros((6, 1, 1), int)}, ("labels", "[6]", "(6, 1, 1)")),
     "label that is one number": ({"images": SIX, "labels": np.array(3)}, ("labels", "[6]", "()")),
     "labels that are words": ({"images": SIX, "labels": np.array(list("abcdef"))}, ("labels", "<U1", "np.unique")),
     "factors and labels": (

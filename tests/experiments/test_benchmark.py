@@ -66,7 +66,7 @@ def test_operations_of_convolutions_are_those_counted_by_hand():
 
 
 def test_factor_vae_adds_an_encoder_and_six_passes_of_the_critic():
-    small = {"latent_dim": 3, "batch_size": 4, "critic_width": 6, "critic_depth": 2}
+    small = {"latent_dim": 3, "batch_size": 4, "sizes": {"critic_width": 6, "critic_depth": 2}}
     with_critic, without = (
         paper_count.count(Program("mlp", name, (2, 2, 1), **small)).flops for name in ("factor_vae", "beta_vae")
     )
@@ -78,7 +78,7 @@ def test_factor_vae_adds_an_encoder_and_six_passes_of_the_critic():
 
 @pytest.mark.parametrize(("objective", "mode"), [("beta_vae", "map"), ("factor_vae", "vmap")])
 def test_the_program_for_an_accelerator_is_clean_and_xla_counts_what_the_paper_does(objective, mode):
-    program = Program("mlp", objective, (32, 32, 1), batch_size=64, critic_width=64, critic_depth=2)
+    program = Program("mlp", objective, (32, 32, 1), batch_size=64, sizes={"critic_width": 64, "critic_depth": 2})
     report = inspect_hlo.examine(program, 2, mode, "cuda")
     assert report["clean"], report
     assert report["given_away"] == report["state_leaves"] > 10
@@ -163,7 +163,7 @@ def test_pytorchs_model_is_ours(architecture, shape, objective):
 
     torch.set_num_threads(1)  # several wait for each other where other work runs
     batch, latents = 4, 5
-    sizes = {"latent_dim": latents, "batch_size": batch, "critic_width": 32, "critic_depth": 3}
+    sizes = {"latent_dim": latents, "batch_size": batch, "sizes": {"critic_width": 32, "critic_depth": 3}}
     program = Program(architecture, objective, shape, **sizes)
     rng = np.random.default_rng(0)  # biases too: at zero they would not show where they go
     params = jax.tree.map(
@@ -209,7 +209,9 @@ def test_pytorchs_model_learns_from_bits(objective, channels_last):
     pytest.importorskip("torch", reason="PyTorch is only ever a peer")
     import peer_torch
 
-    program = Program("conv", objective, (16, 16, 1), batch_size=16, latent_dim=3, critic_width=16, critic_depth=2)
+    program = Program(
+        "conv", objective, (16, 16, 1), batch_size=16, latent_dim=3, sizes={"critic_width": 16, "critic_depth": 2}
+    )
     drawn = np.random.default_rng(0).random((4, 16, 16, 1)) < 0.5
     packed = np.packbits(drawn.reshape(4, -1), axis=-1)
     hypers = step.hyper_defaults(program) | {"lr": 1e-3, "beta": 1.0, "gamma": 1.0}

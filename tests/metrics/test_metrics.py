@@ -84,7 +84,7 @@ def lanes():
     """Return {lane: {key: score}}, all of LANES side by side in one compiled call."""
     codes = jnp.asarray(np.stack(list(LANES.values())))
     with pytest.MonkeyPatch.context() as patch:  # trees of 10,000 points take long
-        patch.setitem(METRICS, "dci", METRICS["dci"]._replace(function=quick("dci")))
+        patch.setitem(METRICS.data, "dci", METRICS["dci"]._replace(function=quick("dci")))
         logvar = jnp.full(codes.shape, -6.0)
         scores = score_lanes(codes, FACTORS, OF_ONE, seed=0, logvar=logvar, lanes_at_once=len(LANES))
     return {lane: {key: values[i] for key, values in scores.items()} for i, lane in enumerate(LANES)}

@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 import jaxvae
 from jaxvae import evaluate, models
 from jaxvae.data import load
-from jaxvae.data.grid import from_arrays
+from jaxvae.data.grid import assemble
 from jaxvae.evaluate.showcases import label_swaps
 from jaxvae.latents import HIERARCHICAL
 from jaxvae.report.images import plot_label_swaps
@@ -122,7 +122,7 @@ def test_what_cannot_be_conditional_is_refused(monkeypatch):
     with pytest.raises(InputError, match="makes flat VAEs conditional, and this is a HierarchicalVAE"):
         models.build(program("cvae+nvae"))
     conditional = models.build(program("cvae+mlp"))
-    monkeypatch.setitem(models.ARCHITECTURES, "other", lambda *_: conditional)
+    monkeypatch.setitem(models.ARCHITECTURES, "other", models.Architecture(lambda *_: conditional))
     with pytest.raises(InputError, match="makes flat VAEs conditional, and this is a ConditionalVAE"):
         models.build(program("cvae+other"))
 
@@ -152,7 +152,7 @@ def squares():
     for image, (place, lies) in zip(images, labels, strict=True):
         bar = image[..., 0].T if lies else image[..., 0]
         bar[2 * place + 1 : 2 * place + 3] = 250
-    return from_arrays("squares", images, labels, ("place", "lies"), annotation="labels")
+    return assemble("squares", images, labels, ("place", "lies"), annotation="labels")
 
 
 def test_lanes_side_by_side_equal_solo_runs(squares):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +11,7 @@ import pytest
 
 import jaxvae
 from jaxvae import latents, models, objectives
-from jaxvae.data.grid import from_arrays
+from jaxvae.data.grid import assemble
 from jaxvae.models import cells, hierarchical, spectral
 from jaxvae.models.vae import reparameterise, standard_normal_kl
 from jaxvae.training import spec, step
@@ -18,8 +19,8 @@ from jaxvae.types import InputError, ModelOutput, Posterior, Program
 from tiny_sweep import run_in_process
 
 SHAPE = (8, 8, 1)
-TINY = Program("nvae", "vae", SHAPE, latent_dim=2, batch_size=8, groups_per_scale=(1, 1), stem_width=4)
-ONE_GROUP = dataclasses.replace(TINY, groups_per_scale=(1,))
+TINY = Program("nvae", "vae", SHAPE, latent_dim=2, batch_size=8, sizes={"groups_per_scale": (1, 1), "stem_width": 4})
+ONE_GROUP = dataclasses.replace(TINY, sizes={"groups_per_scale": (1,), "stem_width": 4})
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
@@ -36,7 +37,7 @@ def numbers(program, **changed):
 @pytest.fixture(scope="module")
 def data():
     pictures = (np.random.default_rng(0).random((40, *SHAPE)) < 0.3).astype(np.uint8) * 255
-    return from_arrays("random", pictures, annotation="none")
+    return assemble("random", pictures, annotation="none")
 
 
 def two_lanes():
@@ -81,7 +82,7 @@ def test_grids(shape, scales, padded, halvings, grids):
 
 
 def test_groups_lie_from_the_top_down_and_flat_codes_are_one():
-    program = Program("nvae", "vae", (32, 32, 1), latent_dim=3, groups_per_scale=(2, 1))
+    program = Program("nvae", "vae", (32, 32, 1), latent_dim=3, sizes={"groups_per_scale": (2, 1)})
     assert latents.groups(program) == (48, 48, 192) and latents.number(program) == 288
     assert latents.number_scored(program) == 48 and not latents.is_flat(program)
     flat = Program("conv", "vae", (32, 32, 1), latent_dim=7)
@@ -273,7 +274,7 @@ def penalty(name, out, now=0, program=TINY, **changed):
 
 
 def test_groups_are_balanced_while_the_kl_is_warmed_up():
-    program = dataclasses.replace(TINY, groups_per_scale=(2, 1), latent_dim=1)
+    program = dataclasses.replace(TINY, sizes={"groups_per_scale": (2, 1), "stem_width": 4}, latent_dim=1)
     sizes = latents.groups(program)
     assert sizes == (4, 4, 16)
     kl = jnp.asarray(np.repeat([[0.5, 0.0, 0.25]], 2, 0).repeat(sizes, axis=1), jnp.float32)
@@ -330,8 +331,9 @@ def test_gradients_of_the_new_terms_equal_finite_differences_in_float64():
 
 
 def expand(objective, **changed):
-    given = {"architectures": ("nvae",), "groups_per_scale": (1, 1), "stem_width": 4, "latent_dim": 2, "batch_size": 8}
-    return spec.expand(spec.Spec(objectives=(objective,), **given | changed), SHAPE, 40)
+    sizes = {"groups_per_scale": (1, 1), "stem_width": 4} | changed
+    given = {"latent_dim": 2, "batch_size": 8, "sizes": sizes}
+    return spec.expand(spec.Spec(objectives=(objective,), architectures=("nvae",), **given), SHAPE, 40)
 
 
 @pytest.mark.parametrize(
@@ -340,11 +342,10 @@ def expand(objective, **changed):
         ("factor_vae", {}, "'tc_critic' .* assumes one group"),
         ("vade", {}, "'kl_mixture' .* assumes one group"),
         ("vae+mmd", {}, "'mmd' .* assumes one group"),
-        ("vae+spectral", {"architectures": ("mlp",)}, "does not measure"),
         ("vae", {"groups_per_scale": (1, 1, 1, 1)}, "4 scales, and a 8x8 image allows 1 to 3"),
         ("vae", {"groups_per_scale": (1, 0)}, "at least 1 group"),
-        ("vae", {"groups_per_scale": ()}, "0 scales"),
-        ("vae", {"stem_width": 6}, "multiple of 4"),
+        ("vae", {"groups_per_scale": ()}, "expected whole numbers, such as 2,2"),
+        ("vae", {"stem_width": 6}, "multiples of 4, got 6"),
     ],
 )
 def test_what_makes_no_sense_is_refused_at_the_door(objective, changed, message):
@@ -352,15 +353,26 @@ def test_what_makes_no_sense_is_refused_at_the_door(objective, changed, message)
         expand(objective, **changed)
 
 
+def test_a_term_of_what_an_architecture_does_not_measure_is_refused():
+    with pytest.raises(InputError, match="does not measure"):
+        spec.expand(spec.Spec(objectives=("vae+spectral",), architectures=("mlp",)), SHAPE, 64)
+
+
 def test_what_makes_sense_is_let_in():
     (group,) = expand("kl_balanced+spectral")
-    assert group.program.groups_per_scale == (1, 1)
+    assert group.program.sizes == {"groups_per_scale": (1, 1), "stem_width": 4}
     assert expand("factor_vae", groups_per_scale=(1,))[0].program.objective == "factor_vae"
-    chosen = spec.Spec(groups_per_scale=(3, 1))
+    nvae = spec.Spec(architectures=("nvae",))
+    chosen = spec.complete(dataclasses.replace(nvae, sizes={"groups_per_scale": (3, 1)}))
+    assert chosen.sizes == {"groups_per_scale": (3, 1), "stem_width": 16}
     assert spec.from_json(chosen.to_json()) == chosen and not spec.differences(chosen.to_json(), chosen)
-    earlier = {name: value for name, value in spec.Spec().to_json().items() if name != "groups_per_scale"}
-    assert not spec.differences(earlier, spec.Spec())  # of a version without the field: its sweeps go on
-    assert len(spec.differences(earlier, spec.Spec(groups_per_scale=(1,)))) == 1
+    saved = json.loads(json.dumps(chosen.to_json()))
+    assert spec.from_json(saved) == chosen
+    earlier = {name: value for name, value in spec.complete(nvae).to_json().items() if name != "sizes"}
+    # Of versions without the size, and of those that had all sizes as fields: their sweeps go on.
+    assert not spec.differences(earlier, spec.complete(nvae))
+    assert not spec.differences(earlier | {"groups_per_scale": [3, 1], "critic_width": 1000}, chosen)
+    assert spec.differences(earlier, chosen) == ["groups_per_scale: [2, 2] there, [3, 1] now"]
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxvae import evaluate, models
-from jaxvae.data.grid import from_arrays
+from jaxvae.data.grid import assemble
 from jaxvae.models.resnet import Residual
 from jaxvae.training import step
 from jaxvae.types import Networks, Program
@@ -68,7 +68,7 @@ def test_parameters_are_those_counted_by_hand():
 
 
 def test_it_learns_colours_and_lanes_equal_solo_runs():
-    data = from_arrays("coloured", coloured(64, 12), annotation="none")
+    data = assemble("coloured", coloured(64, 12), annotation="none")
     program = Program("resnet", "vae", data.shape, latent_dim=4, batch_size=16)
 
     def run(hypers):
@@ -88,7 +88,7 @@ def test_it_learns_colours_and_lanes_equal_solo_runs():
 @pytest.mark.slow
 def test_it_rebuilds_coloured_images_at_least_as_well_as_the_studys_network():
     train, test = (
-        from_arrays("coloured", coloured(count, 16, seed), annotation="none") for count, seed in ((4000, 0), (500, 1))
+        assemble("coloured", coloured(count, 16, seed), annotation="none") for count, seed in ((4000, 0), (500, 1))
     )
     found = {}
     for architecture in ("conv", "resnet"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxvae import objectives
-from jaxvae.data.grid import from_arrays
+from jaxvae.data.grid import assemble
 from jaxvae.objectives.factor_vae import init_critic, permute_latents, play
 from jaxvae.training import step
 from jaxvae.types import InputError, Program
@@ -19,11 +19,11 @@ def data():
     rng = np.random.default_rng(0)
     images = (rng.random((60, *SHAPE)) < 0.3).astype(np.uint8) * 255
     labels = rng.integers(0, 4, (60, 1))
-    return from_arrays("random", images, labels, ("label",), annotation="labels", factor_sizes=(4,))
+    return assemble("random", images, labels, ("label",), annotation="labels", factor_sizes=(4,))
 
 
 def program(objective, dtype="float32"):
-    sizes = {"latent_dim": 3, "batch_size": 16, "critic_width": 8, "critic_depth": 2}
+    sizes = {"latent_dim": 3, "batch_size": 16, "sizes": {"critic_width": 8, "critic_depth": 2}}
     labels = (4,) if objectives.objective(objective).needs_labels else ()
     return Program("mlp", objective, SHAPE, **sizes, label_sizes=labels, dtype=dtype)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxvae import objectives
-from jaxvae.data.grid import from_arrays
+from jaxvae.data.grid import assemble
 from jaxvae.training import step
 from jaxvae.types import Program
 
@@ -26,11 +26,11 @@ def data():
     rng = np.random.default_rng(0)
     images = (rng.random((60, *SHAPE)) < 0.3).astype(np.uint8) * 255
     labels = rng.integers(0, 4, (60, 1))
-    return from_arrays("random", images, labels, ("label",), annotation="labels", factor_sizes=(4,))
+    return assemble("random", images, labels, ("label",), annotation="labels", factor_sizes=(4,))
 
 
 def program(objective, architecture="mlp", **changed):
-    sizes = {"latent_dim": 3, "batch_size": 16, "critic_width": 8, "critic_depth": 2, "num_clusters": 3}
+    sizes = {"latent_dim": 3, "batch_size": 16, "sizes": {"critic_width": 8, "critic_depth": 2, "num_clusters": 3}}
     labels = (4,) if objectives.objective(objective).needs_labels else ()
     return Program(architecture, objective, SHAPE, label_sizes=labels, **sizes | changed)
 
@@ -87,7 +87,7 @@ def test_lanes_of_a_preset_train_and_each_of_its_numbers_makes_a_difference(name
 
 def test_factor_vae_trains_with_the_papers_discriminator(data):
     """Six layers of 1000 units (Kim & Mnih 2018, appendix A), as lanes that differ in gamma."""
-    chosen = program("factor_vae", latent_dim=10, critic_width=1000, critic_depth=6)
+    chosen = program("factor_vae", latent_dim=10, sizes={})
     defaults = step.hyper_defaults(chosen) | {"lr": 1e-3, "critic_lr": 1e-4}
     hypers = {n: jnp.full(2, v, jnp.uint32 if n == "seed" else jnp.float32) for n, v in defaults.items()}
     state, logs = jit(jax.vmap(lambda h: train(chosen, data, h, 3)))(hypers | {"gamma": jnp.float32([10.0, 40.0])})
@@ -103,7 +103,9 @@ def test_factor_vae_trains_with_the_papers_discriminator(data):
 def test_factor_vae_at_gamma_100_trains_for_long(data):
     """2,000 steps at batch 64 and at 16, at usual rates of both players and at ten times those."""
     for batch_size in (16, 64):
-        chosen = program("factor_vae", latent_dim=10, batch_size=batch_size, critic_width=256, critic_depth=6)
+        chosen = program(
+            "factor_vae", latent_dim=10, batch_size=batch_size, sizes={"critic_width": 256, "critic_depth": 6}
+        )
         hypers = {n: jnp.full(4, v, jnp.float32) for n, v in step.hyper_defaults(chosen).items()}
         hypers |= {"seed": jnp.arange(4, dtype=jnp.uint32), "gamma": jnp.full(4, 100.0)}
         hypers |= {"lr": jnp.float32([1e-4, 1e-3, 1e-4, 1e-3]), "critic_lr": jnp.float32([1e-4, 1e-4, 1e-3, 1e-3])}

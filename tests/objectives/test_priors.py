@@ -13,7 +13,7 @@ import scipy.stats
 
 from jaxvae import data as datasets
 from jaxvae import models, objectives
-from jaxvae.data.grid import from_arrays
+from jaxvae.data.grid import assemble
 from jaxvae.metrics import cluster_accuracy
 from jaxvae.models.vae import standard_normal_kl
 from jaxvae.objectives import mixture, structured
@@ -25,10 +25,9 @@ LATENTS, BATCH = 3, 16
 PRIORS = [name for name, term in objectives.TERMS.items() if term.is_prior_term]
 
 
-def program(objective="vade", **changed):
-    return Program(
-        "mlp", objective, SHAPE, latent_dim=LATENTS, batch_size=BATCH, critic_width=8, critic_depth=2, **changed
-    )
+def program(objective="vade", num_clusters=10, **changed):
+    sizes = {"critic_width": 8, "critic_depth": 2, "num_clusters": num_clusters}
+    return Program("mlp", objective, SHAPE, latent_dim=LATENTS, batch_size=BATCH, sizes=sizes, **changed)
 
 
 def posterior(mean, logvar, noise):
@@ -441,7 +440,7 @@ def test_vades_logs_say_how_many_clusters_are_in_use():
 @pytest.fixture(scope="module")
 def noise():
     images = (np.random.default_rng(0).random((60, *SHAPE)) < 0.3).astype(np.uint8) * 255
-    return from_arrays("random", images, annotation="none")
+    return assemble("random", images, annotation="none")
 
 
 def numbers(chosen, **changed):
@@ -470,11 +469,11 @@ def test_lanes_of_vade_in_different_phases_equal_solo_runs(noise):
 def test_numbers_of_presets():
     assert set(objectives.objective("clipped_factor_vae").hypers()) == {"beta", "floor", "gamma", "critic_lr"}
     assert set(objectives.objective("vade").hypers()) == {"beta", "pretrain_steps", "pretrain_beta"}
-    given = spec.Spec(objectives=("vade",), architectures=("mlp",), num_clusters=7)
+    given = spec.Spec(objectives=("vade",), architectures=("mlp",), sizes={"num_clusters": 7})
     (group,) = spec.expand(given, SHAPE, 100)
-    assert group.program.num_clusters == 7
+    assert group.program.sizes == {"num_clusters": 7}
     for axis, legal in (("spike=0.5,1.5", "in 0"), ("spike_scale=0", "above 0"), ("spike=-1", "in 0")):
-        wrong = dataclasses.replace(given, objectives=("dd_vae",), sweep=(spec.parse_axis(axis),))
+        wrong = dataclasses.replace(given, objectives=("dd_vae",), sizes={}, sweep=(spec.parse_axis(axis),))
         with pytest.raises(InputError, match=legal):
             spec.expand(wrong, SHAPE, 100)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxvae import models, objectives
-from jaxvae.data.grid import from_arrays
+from jaxvae.data.grid import assemble
 from jaxvae.models.vae import reparameterise, standard_normal_kl
 from jaxvae.objectives import estimators
 from jaxvae.objectives.base import Context, Objective
@@ -56,8 +56,7 @@ def context(batch=BATCH, latents=LATENTS, images=IMAGES, sizes=(), dtype="float3
         latent_dim=latents,
         batch_size=batch,
         dtype=dtype,
-        critic_width=6,
-        critic_depth=2,
+        sizes={"critic_width": 6, "critic_depth": 2},
         label_sizes=sizes,
     )
     rng = np.random.default_rng(9)
@@ -425,7 +424,7 @@ def data():
     rng = np.random.default_rng(0)
     templates = (rng.random((10, *SHAPE)) < 0.3).astype(np.uint8) * 255
     labels = np.tile(np.arange(10), 20)[:, None]
-    return from_arrays("templates", np.tile(templates, (20, 1, 1, 1)), labels, ("label",), annotation="labels")
+    return assemble("templates", np.tile(templates, (20, 1, 1, 1)), labels, ("label",), annotation="labels")
 
 
 @pytest.mark.parametrize("name", PRESETS)

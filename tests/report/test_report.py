@@ -394,9 +394,9 @@ def test_a_value_at_which_all_lanes_diverged_has_its_place_on_the_axis():
 
 
 def test_one_failing_plot_does_not_cost_the_others(monkeypatch, tmp_path):
-    monkeypatch.setitem(PLOTS, "scores", lambda results: 1 / 0)
+    monkeypatch.setitem(PLOTS.data, "scores", lambda results: 1 / 0)
     for name in set(PLOTS) - {"scores", "kl_map"}:
-        monkeypatch.delitem(PLOTS, name)
+        monkeypatch.delitem(PLOTS.data, name)
     saved = save_figures(mixed(), tmp_path)
     assert "scores" not in saved and "kl_map" in saved
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in saved.values())

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.data.grid import from_arrays
+from jaxvae.data.grid import assemble
 from jaxvae.parallel.lanes import make_mesh, put_everywhere, put_lanes
 from jaxvae.training import loop, memory, placing, spec, sweep, workdir
 from jaxvae.training.checkpoint import Checkpoints
@@ -22,7 +22,7 @@ KIB, MIB, GIB = 2**10, 2**20, 2**30
 @pytest.fixture(scope="module")
 def data():
     images = (np.random.default_rng(0).random((64, *SHAPE)) < 0.3).astype(np.uint8) * 255
-    return from_arrays("noise", images, annotation="none")
+    return assemble("noise", images, annotation="none")
 
 
 def given(num_lanes=7, steps=12, **changed):
@@ -210,7 +210,9 @@ def test_a_sweep_compiles_each_program_once_whatever_its_waves_numbers_and_steps
 
 @pytest.mark.parametrize("mode", ["map", "vmap"])
 def test_the_program_does_not_grow_with_lanes(data, mode):
-    program = Program("mlp", "factor_vae", SHAPE, latent_dim=3, batch_size=8, critic_width=8, critic_depth=2)
+    program = Program(
+        "mlp", "factor_vae", SHAPE, latent_dim=3, batch_size=8, sizes={"critic_width": 8, "critic_depth": 2}
+    )
     lengths = []
     for lanes in (8, 32, 128):
         mesh = make_mesh(lanes)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxvae.data.grid import from_arrays
+from jaxvae.data.grid import assemble
 from jaxvae.parallel.lanes import make_mesh, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.training import step, sweep
 from jaxvae.types import Program
@@ -18,11 +18,11 @@ SHAPE = (8, 8, 1)
 @pytest.fixture(scope="module")
 def data():
     templates = (np.random.default_rng(0).random((10, *SHAPE)) < 0.3).astype(np.uint8) * 255
-    return from_arrays("templates", np.tile(templates, (20, 1, 1, 1)), annotation="none")
+    return assemble("templates", np.tile(templates, (20, 1, 1, 1)), annotation="none")
 
 
 def program(objective="factor_vae"):
-    return Program("mlp", objective, SHAPE, latent_dim=3, batch_size=16, critic_width=16, critic_depth=2)
+    return Program("mlp", objective, SHAPE, latent_dim=3, batch_size=16, sizes={"critic_width": 16, "critic_depth": 2})
 
 
 def lanes(objective="factor_vae", **swept):
@@ -75,7 +75,7 @@ def test_a_lane_split_over_devices_equals_a_solo_run():
         hypers = put_lanes(lanes(objective, seed=[3], lr=[1e-3]), mesh)
         state = sweep.compiled_init(chosen, mesh)(hypers)
         steps = sweep.compiled_steps(chosen, mesh, mode)
-        placed = put_everywhere(from_arrays("noise", images, annotation="none"), mesh)
+        placed = put_everywhere(assemble("noise", images, annotation="none"), mesh)
         text = steps.lower(placed, hypers, state, jnp.int32(4)).compile().as_text()
         assert ("all-reduce" in text) == (mode == "split")  # gradients are summed over the parts of the batch
         state, _ = steps(placed, hypers, state, jnp.int32(4))

@@ -1,0 +1,113 @@
+"""Arrays of one's own as a Dataset: what is taken, and what is said of what is not. Knows no file."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from jaxvae.data.errors import DataError
+from jaxvae.data.grid import Dataset, assemble
+
+NAME = "arrays"
+"""What a data set made of arrays is called in a sweep's spec."""
+
+
+def from_arrays(
+    images,
+    *,
+    factors=None,
+    labels=None,
+    factor_names: Sequence[str] | None = None,
+    name: str = NAME,
+    where: str = "arrays",
+) -> Dataset:
+    """Return a Dataset of images that are in memory, with what is known of each.
+
+    Args:
+        images: [N, H, W, C] or [N, H, W]: uint8 in 0 … 255 (or 0/1), booleans, or floats in [0, 1], which are kept as
+            uint8.
+        factors: integers [N, K] from 0, independent generative factors; or None.
+        labels: integers [N] or [N, K] from 0, classes or attributes; or None. Not beside factors.
+        factor_names: K names; by default factor_0, … or label.
+        name: what the data set is called.
+        where: what to begin an error with.
+
+    Raises:
+        DataError: something is not as above; one line that says what was given and what is wanted.
+    """
+    images = checked_images(where, images)
+    if labels is not None and factors is not None:
+        raise DataError(f"{where}: both 'factors' and 'labels' are given: leave one out")
+    if labels is None and factors is None:
+        if factor_names is not None:
+            raise DataError(f"{where}: factor_names are given without factors or labels")
+        return assemble(name, images, annotation="none")
+    kind, known = ("factors", factors) if labels is None else ("labels", labels)
+    values = checked_indices(where, kind, np.asarray(known), len(images))
+    width = values.shape[1]
+    default = ("label",) if kind == "labels" and width == 1 else tuple(f"{kind[:-1]}_{k}" for k in range(width))
+    names = default if factor_names is None else _names(where, factor_names, width)
+    return assemble(name, images, values, names, annotation=kind)
+
+
+def checked_images(where: str, images) -> np.ndarray:
+    """Return images as uint8[N, H, W, C] in 0 … 255, or 0/1.
+
+    Args:
+        where: what to begin an error with.
+        images: as for `from_arrays`.
+
+    Raises:
+        DataError: another dtype, floats outside [0, 1], another shape, or channels that come first.
+    """
+    images = np.asarray(images)
+    if images.dtype == bool:
+        images = images.astype(np.uint8)
+    if np.issubdtype(images.dtype, np.floating) and images.size:
+        least, most = float(images.min()), float(images.max())
+        if not (least >= 0 and most <= 1):
+            raise DataError(
+                f"{where}: images are {images.dtype} from {least:g} to {most:g}; floats must be in [0, 1], and "
+                "integers uint8 in 0 … 255: images.astype(np.uint8) where they are 0 … 255"
+            )
+        images = np.round(255 * images).astype(np.uint8)
+    if images.dtype != np.uint8:
+        raise DataError(
+            f"{where}: images are {images.dtype}, they must be uint8 0..255 or floats in [0, 1]: "
+            "images.astype(np.uint8) where they are 0 … 255"
+        )
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or 0 in images.shape:
+        raise DataError(f"{where}: images must be [N, H, W] or [N, H, W, C] and not empty, got shape {images.shape}")
+    if images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
+        raise DataError(
+            f"{where}: images of shape {images.shape} look channel-first: images.transpose(0, 2, 3, 1) is wanted"
+        )
+    return images
+
+
+def checked_indices(where: str, key: str, values: np.ndarray, count: int) -> np.ndarray:
+    """Return values as i32[count, K] class indices; labels may also be [count], a single one of each image.
+
+    Raises:
+        DataError: they are no integers from 0, or not one row an image.
+    """
+    single = key == "labels"
+    if values.ndim not in ((1, 2) if single else (2,)) or len(values) != count or 0 in values.shape:
+        expected = f"[{count}] or " * single + f"[{count}, K]"
+        raise DataError(f"{where}: {key} must be integers {expected}, one row an image, got shape {values.shape}")
+    integers = np.issubdtype(values.dtype, np.integer)
+    if not integers or values.min() < 0 or values.max() > np.iinfo(np.int32).max:
+        reach = f", {values.min()} to {values.max()}" if integers else ""
+        raise DataError(
+            f"{where}: {key} must be class indices, integers from 0, got {values.dtype}{reach}: "
+            "np.unique(column, return_inverse=True)[1] turns a column of values into indices"
+        )
+    return values.astype(np.int32).reshape(count, -1)
+
+
+def _names(where: str, given: Sequence[str], width: int) -> tuple[str, ...]:
+    names = np.asarray(given)
+    if names.dtype.kind not in "US" or names.shape != (width,) or len(set(names.tolist())) < width:
+        raise DataError(f"{where}: factor_names must be {width} different strings, got {names.tolist()}")
+    return tuple(name.decode() if isinstance(name, bytes) else name for name in names.tolist())

@@ -1,0 +1,7 @@
+"""A sweep from data to report as one call: what the command line and Python share. Knows no flag."""
+
+from jaxvae.study.calling import train
+from jaxvae.study.running import Job, check, check_named, run
+from jaxvae.study.sweep import Sweep, load_sweep
+
+__all__ = ["Job", "Sweep", "check", "check_named", "load_sweep", "run", "train"]

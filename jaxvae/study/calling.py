@@ -1,0 +1,183 @@
+"""The door from Python: `jaxvae.train`. Knows no flag."""
+
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+import signal
+import tempfile
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from jaxvae import data as datasets
+from jaxvae import plugins
+from jaxvae.data import Dataset
+from jaxvae.parallel import hosts
+from jaxvae.study.running import Job, check, check_named, run
+from jaxvae.study.sweep import Sweep
+from jaxvae.training import loop, spec
+from jaxvae.training.declared import every_size
+from jaxvae.types import InputError, in_32_bits, look_up
+
+SETTINGS = tuple(
+    field.name
+    for field in dataclasses.fields(spec.Spec)
+    if field.name not in ("dataset", "objectives", "architectures", "sweep", "sizes", "plugins")
+)
+"""Fields of a spec that `train` takes by their own names."""
+
+
+@in_32_bits
+def train(
+    data: Any = "mini_sprites",
+    *,
+    objective: str | Sequence[str] = "beta_vae",
+    architecture: str | Sequence[str] = "conv",
+    sweep: Mapping[str, Iterable[float] | float] | None = None,
+    factors: Any = None,
+    labels: Any = None,
+    factor_names: Sequence[str] | None = None,
+    eval_data: Any = None,
+    eval_factors: Any = None,
+    eval_labels: Any = None,
+    workdir: str | pathlib.Path | None = None,
+    resume: bool | None = None,
+    overwrite: bool = False,
+    plugins: Sequence[str] | str = (),
+    say: Callable[[str], None] | None = print,
+    **settings: Any,
+) -> Sweep:
+    """Train every lane of a grid as one compiled program, score all of them, and return the sweep.
+
+    All that the command line promises holds: the same call goes on from what the workdir holds, more lanes than memory
+    allows go in waves, a lane that diverges is frozen and named. Ctrl-C saves and raises KeyboardInterrupt; the same
+    call then goes on.
+
+    Args:
+        data: the name of a data set (see jaxvae.data.DATASETS), a Dataset, or images in memory: [N, H, W] or
+            [N, H, W, C], uint8 or floats in [0, 1].
+        objective: one or several, each a name or terms joined by "+"; a comma-separated string will do.
+        architecture: likewise.
+        sweep: axes of the grid, {"beta": [1, 4], "factor_vae:gamma": [10], "seed": range(3)}; see `jaxvae --list`.
+        factors: of images in memory, integers [N, K] from 0: independent generative factors.
+        labels: of images in memory, integers [N] or [N, K] from 0: classes or attributes.
+        factor_names: K names.
+        eval_data: a Dataset or images to score on; by default the evaluation split of a named data set, else the
+            training set.
+        eval_factors, eval_labels: of eval_data in memory; the names are those of `factors`.
+        workdir: where everything is kept; None for a temporary folder that goes when the returned sweep does.
+        resume: True: there must be something to go on with; False: there must not; None: go on if there is.
+        overwrite: delete the sweep that the workdir holds, and start anew.
+        plugins: files and modules to run first (see jaxvae.load_plugins).
+        say: prints a line; None for silence.
+        **settings: fields of a spec by name (steps=, batch_size=, latent_dim=, lr=, likelihood=, dtype=, metrics=,
+            eval_every=, lanes=, max_lanes=, …), and sizes that objectives and architectures declare (critic_width=, …).
+
+    Raises:
+        InputError: what was given, what is legal, what to change; before anything is compiled.
+        KeyboardInterrupt: it was interrupted; what was trained is saved, and the message says where.
+    """
+    say = say or (lambda line: None)
+    chosen = _spec(objective, architecture, sweep or {}, _names(plugins), settings)
+    given = {"factors": factors, "labels": labels, "factor_names": factor_names}
+    others = {"factors": eval_factors, "labels": eval_labels, "factor_names": factor_names}
+    job = _job(chosen, data, given, eval_data, others)
+    if workdir is not None:
+        return _run(job, pathlib.Path(workdir).expanduser(), resume, overwrite, say)
+    if hosts.count() > 1:
+        raise InputError("several processes train this sweep: give a workdir= on a file system that all of them share")
+    path = pathlib.Path(tempfile.mkdtemp(prefix="jaxvae_"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, path, ignore_errors=True)
+        try:
+            found = _run(job, path, resume, overwrite, say)
+        except KeyboardInterrupt:
+            stack.pop_all()  # what is saved there is all there is
+            raise
+        stack.pop_all()
+    weakref.finalize(found, shutil.rmtree, path, ignore_errors=True)
+    return found
+
+
+def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+    return tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else tuple(map(str, given))
+
+
+def _spec(
+    objective: str | Sequence[str],
+    architecture: str | Sequence[str],
+    sweep: Mapping[str, Any],
+    to_load: Sequence[str],
+    settings: Mapping[str, Any],
+) -> spec.Spec:
+    loaded = plugins.load(to_load)
+    fields = {name: value for name, value in settings.items() if name in SETTINGS}
+    sizes = {name: value for name, value in settings.items() if name not in SETTINGS}
+    known = dict.fromkeys([*SETTINGS, *every_size()])
+    for name in sizes:
+        look_up("argument of train", name, known)
+    if fields.get("metrics") is not None:
+        fields["metrics"] = _names(fields["metrics"])
+    if not isinstance(sweep, Mapping):
+        raise InputError(f"sweep={sweep!r}: expected a dictionary such as {{'beta': [1, 4], 'seed': range(3)}}")
+    chosen = spec.Spec(
+        objectives=_names(objective),
+        architectures=_names(architecture),
+        sweep=tuple(spec.make_axis(name, values) for name, values in sweep.items()),
+        sizes={name: tuple(v) if isinstance(v, list) else v for name, v in sizes.items()},
+        plugins=loaded,
+        **{name: value.item() if hasattr(value, "item") else value for name, value in fields.items()},
+    )
+    return chosen
+
+
+def _job(chosen: spec.Spec, data: Any, given: dict[str, Any], eval_data: Any, others: dict[str, Any]) -> Job:
+    known = {name for name, value in given.items() if value is not None}
+    if isinstance(data, str):
+        if known:
+            raise InputError(f"{', '.join(sorted(known))} go with images in memory; data set {data!r} has its own")
+        chosen = dataclasses.replace(chosen, dataset=data)
+        if eval_data is None:
+            return check_named(_recorded(chosen), _command(chosen))
+        train = datasets.load(data, "train", chosen.data_dir)
+    else:
+        train = _dataset("data", data, given)
+        chosen = dataclasses.replace(chosen, dataset=train.name)
+    evaluation = train if eval_data is None else _dataset("eval_data", eval_data, others)
+    if evaluation.shape != train.shape:
+        raise InputError(f"eval_data has images {evaluation.shape}, data has {train.shape}; give images of one shape")
+    words = "the images it was trained on" if evaluation is train else "other images than it was trained on"
+    return check(_recorded(chosen), train, evaluation, evaluated_on=words, command=_command(chosen))
+
+
+def _recorded(chosen: spec.Spec) -> spec.Spec:
+    return dataclasses.replace(chosen, plugins=plugins.used(chosen))
+
+
+def _dataset(argument: str, data: Any, known: dict[str, Any]) -> Dataset:
+    """Return a Dataset as it is, or one made of images in memory."""
+    if isinstance(data, Dataset):
+        beside = [name for name in ("factors", "labels") if known[name] is not None]
+        if beside:
+            raise InputError(f"{', '.join(beside)} go with images in memory; a Dataset has its own")
+        return data
+    if known["factors"] is None and known["labels"] is None:
+        known = known | {"factor_names": None}
+    return datasets.from_arrays(data, **known, where=argument)
+
+
+def _command(chosen: spec.Spec) -> str:
+    """Return what was asked, in short."""
+    axes = ", ".join(map(str, chosen.sweep))
+    return f"jaxvae.train({chosen.dataset!r}, objective={','.join(chosen.objectives)!r}, sweep: {axes or 'none'})"
+
+
+def _run(job: Job, path: pathlib.Path, resume: bool | None, overwrite: bool, say: Callable[[str], None]) -> Sweep:
+    try:
+        with hosts.as_one():
+            return run(job, path, resume=resume, overwrite=overwrite, say=say)
+    except loop.Interrupted as stop:
+        if stop.args[0] == signal.SIGINT:
+            raise KeyboardInterrupt(f"saved in {path}; the same call with workdir={str(path)!r} goes on") from None
+        raise SystemExit(128 + stop.args[0]) from None  # asked to end, not to come back

@@ -1,0 +1,141 @@
+"""One sweep from checked choices to a scored, reported folder. Knows no flags and no notebook."""
+
+import contextlib
+import importlib.metadata
+import pathlib
+import platform
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxvae import data, evaluate, report
+from jaxvae.data import Dataset
+from jaxvae.parallel import hosts
+from jaxvae.parallel.machine import device_name
+from jaxvae.study.sweep import Sweep
+from jaxvae.training import loop, spec, workdir
+from jaxvae.types import Results, look_up
+from jaxvae.version import __version__
+
+
+class Job(NamedTuple):
+    """What is to be done, checked, with nothing compiled yet.
+
+    Attributes:
+        spec: every choice, complete.
+        groups: the lanes.
+        train: the training set.
+        evaluation: the set that lanes are scored on; it may be `train` itself.
+        evaluated_on: what to call it.
+        command: what was asked, as it would be asked again.
+    """
+
+    spec: spec.Spec
+    groups: list[spec.Group]
+    train: Dataset
+    evaluation: Dataset
+    evaluated_on: str
+    command: str
+
+
+def check(chosen: spec.Spec, train: Dataset, evaluation: Dataset, *, evaluated_on: str, command: str) -> Job:
+    """Return the job, after everything that can be checked without compiling.
+
+    Raises:
+        InputError: what was given, what is legal, what to change.
+    """
+    chosen = spec.complete(chosen)
+    groups = spec.expand(chosen, train.shape, len(train), train.factor_sizes)
+    evaluate.choose_metrics(chosen.metrics, evaluation)
+    return Job(chosen, groups, train, evaluation, evaluated_on, command)
+
+
+def check_named(chosen: spec.Spec, command: str) -> Job:
+    """Return the job on the data set that a spec names, loaded.
+
+    Raises:
+        InputError: as `check`, or the data set is not there.
+    """
+    source = look_up("data set", chosen.dataset, data.DATASETS)
+    train = data.load(chosen.dataset, "train", chosen.data_dir)
+    split = source.evaluation_split
+    evaluation = train if split == "train" else data.load(chosen.dataset, split, chosen.data_dir)
+    return check(chosen, train, evaluation, evaluated_on=f"{split} split", command=command)
+
+
+def run(
+    job: Job,
+    path: pathlib.Path,
+    *,
+    resume: bool | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+) -> Sweep:
+    """Train, score and report a sweep in a folder of its own, going on from what is there.
+
+    Args:
+        job: from `check`.
+        path: the folder.
+        resume: True: there must be something to go on with; False: there must not; None: go on if there is.
+        overwrite: delete the sweep that is there, and start anew.
+        say: prints a line.
+
+    Raises:
+        WorkdirError: the folder is something else, another sweep's, in use, or not writable.
+        loop.Interrupted: a signal asked to stop; all is saved.
+        CheckpointError: a checkpoint cannot be read or written.
+        InputError: a single lane does not fit into memory.
+    """
+    started = time.strftime("%Y-%m-%d %H:%M:%S")
+    with contextlib.ExitStack() as stack:
+        if hosts.is_first():
+            stack.enter_context(workdir.claim(path, job.spec, resume=resume, overwrite=overwrite))
+        num_lanes = sum(group.num_lanes for group in job.groups)
+        programs = f" of {len(job.groups)} programs" if len(job.groups) > 1 else ""
+        say(f"{job.train}\n{num_lanes} lane{'s' * (num_lanes > 1)}{programs}, {job.spec.steps:,} steps each -> {path}")
+        watch = evaluate.watch(job.spec.metrics, job.evaluation, is_training_set=job.evaluation is job.train)
+        trained = loop.fit(job.spec, job.groups, job.train, path, say, watch)
+        facts = _environment(job, path, num_lanes, started, trained) | {"evaluated_on": job.evaluated_on}
+        results = evaluate.evaluate(Sweep(path), job.evaluation, facts, say)
+        hosts.by_first(publish, results, path, say)
+    return Sweep(path, results=results, data=job.evaluation)
+
+
+def publish(results: Results, path: pathlib.Path, say: Callable[[str], None]) -> None:
+    """Write a scored sweep's table, figures and report into its folder, and print the table."""
+    report.write_all(results, path)
+    say(report.terminal_table(results))
+    for metric, reason in results.omitted.items():
+        say(f"left out: {metric} ({reason})")
+    say(f"report: {path / 'report.html'}")
+
+
+def _environment(job: Job, path: pathlib.Path, num_lanes: int, started: str, trained: bool) -> dict[str, Any]:
+    """Return what the report says of machine, versions and cost; training time is summed over resumed runs.
+
+    A sweep that was only scored now keeps what was said of its training.
+    """
+    kept = workdir.read_json(path / "run.json")
+    if not trained and "environment" in kept:
+        again = {"scored_again": started, "scored_again_on": device_name(), "scored_by": job.command}
+        return kept["environment"] | again
+    seconds = sum(kept["seconds"].values())
+    images = num_lanes * job.spec.batch_size * job.spec.steps
+    facts = {
+        "device": device_name(),
+        "device_count": jax.device_count(),
+        **({"processes": hosts.count()} if hosts.count() > 1 else {}),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("jax", "flax", "optax", "orbax-checkpoint")},
+        "jaxvae": __version__,
+        "started": started,
+        "wall_seconds": round(seconds, 1),
+        "images_per_second": round(images / seconds) if seconds else None,
+        "seconds_per_lane": round(seconds / num_lanes, 2),
+        "lanes_mode": kept["modes"],
+        "command": job.command,
+    }
+    workdir.write_json(path / "run.json", kept | {"environment": facts})
+    return facts

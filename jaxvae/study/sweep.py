@@ -1,0 +1,126 @@
+"""A sweep as a value: its table, its figures, its report, its models. Knows no training."""
+
+import os
+import pathlib
+from collections.abc import Callable, Sequence
+
+from matplotlib.figure import Figure
+
+from jaxvae import evaluate, report
+from jaxvae.data import Dataset
+from jaxvae.saved import SavedSweep
+from jaxvae.types import InputError, Results, look_up
+
+
+class Sweep(SavedSweep):
+    """A trained sweep: `train` returns one, `load_sweep` opens one. In a notebook it shows its table.
+
+    Attributes:
+        path: its folder. One that `train` made because it was given none is deleted when the sweep is no longer used.
+        spec, lanes, results, history: see SavedSweep; `results` are rows that `pandas.DataFrame` takes.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        results: Results | None = None,
+        data: Dataset | None = None,
+    ):
+        super().__init__(path)
+        self._data, self._whole, self._brief = data, results, None
+
+    def table(self) -> str:
+        """Return the lanes' scores as text, at most 120 columns wide.
+
+        Raises:
+            InputError: the sweep has not been scored.
+        """
+        return report.terminal_table(self._known())
+
+    def plot(self, name: str, *, data: Dataset | None = None) -> Figure:
+        """Draw one plot of the report.
+
+        Args:
+            name: a name in jaxvae.report.PLOTS. Of a plot of several figures, "traversals" is the first one, and each
+                has a name of its own, "traversals_worst".
+            data: the evaluation set, for plots that encode images, where the sweep was not trained on a named data set.
+
+        Raises:
+            InputError: there is no such plot, or it does not apply to this sweep.
+        """
+        owner = max((plot for plot in report.PLOTS if name.startswith(f"{plot}_")), key=len, default=name)
+        owner = name if name in report.PLOTS else owner
+        plot = look_up("plot", owner, report.PLOTS)
+        drawn = plot(self._known())
+        if drawn is None or drawn == {}:
+            drawn = plot(self._shown(data))  # what is in no table has to be worked out from the models
+        if drawn is None or drawn == {}:
+            raise InputError(f"the plot {owner!r} does not apply to this sweep: {report.caption(owner)}")
+        if isinstance(drawn, Figure):
+            return drawn
+        parts = {f"{owner}_{part}" if part else owner: figure for part, figure in drawn.items()}
+        return next(iter(parts.values())) if name == owner else look_up("plot", name, parts)
+
+    def report(self, *, data: Dataset | None = None) -> pathlib.Path:
+        """Write results.csv, figures/ and report.html into the sweep's folder; return the path of the page.
+
+        Args:
+            data: as for `plot`.
+        """
+        return report.write_all(self._shown(data), self.path)
+
+    def rescore(
+        self,
+        names: Sequence[str] | str | None = None,
+        *,
+        data: Dataset | None = None,
+        say: Callable[[str], None] = print,
+    ) -> "Sweep":
+        """Score the models anew, and return the sweep, its `results` now those. Nothing is written before `report`.
+
+        Args:
+            names: metrics to compute, None for all that the data allows. Scores of others that are there stay.
+            data: another evaluation set than the one that the sweep was scored on; scores that are there then go.
+            say: prints a line.
+
+        Raises:
+            InputError: a name is unknown, the data set cannot be loaded, or a plug-in is missing.
+            CheckpointError: lanes have not been trained, or their checkpoint is damaged.
+        """
+        keep = data is None
+        self._whole = evaluate.rescore(self, names=names, data=self._evaluation_set(data), say=say, keep=keep)
+        self.results, self._brief = self._whole.lanes, None
+        return self
+
+    def _evaluation_set(self, data: Dataset | None) -> Dataset:
+        """Return the images that lanes are scored on."""
+        if data is None and self._data is None:
+            self._data = evaluate.evaluation_set(self)
+        return self._data if data is None else data
+
+    def _known(self) -> Results:
+        """Return what results.csv and history.csv say; everything, where it is at hand."""
+        if self._whole is None and self._brief is None:
+            self._brief = evaluate.from_table(self)
+        return self._whole or self._brief
+
+    def _shown(self, data: Dataset | None) -> Results:
+        """Return everything that a report needs, working out from the models what no table has."""
+        if self._whole is None:
+            given = self._evaluation_set(data)
+            self._whole = evaluate.rescore(self, names=(), data=given, say=lambda line: None, keep=True)
+        return self._whole
+
+    def _repr_html_(self) -> str:
+        """Return the sweep as a notebook shows it: what it is, and a row for each lane."""
+        return report.notebook_table(self._known(), repr(self)) if self.results else f"<p>{self!r}</p>"
+
+
+def load_sweep(path: str | os.PathLike[str]) -> Sweep:
+    """Open the folder of a sweep, on any machine: no accelerator, data set or device count of its training is needed.
+
+    Raises:
+        WorkdirError: the folder does not hold a sweep.
+    """
+    return Sweep(path)
