@@ -38,6 +38,12 @@ class Sweep:
         return f"Sweep({self.path}, {len(self.lanes)} lanes, {'scored' if self.results else 'not scored'})"
 
     @property
+    def hyper_names(self) -> tuple[str, ...]:
+        """The hypers that some lane has, in the order of the lanes; lr and seed, which all have, last."""
+        others = ("lane", "objective", "architecture", "lr", "seed")
+        return (*dict.fromkeys(n for lane in self.lanes for n in lane if n not in others), "lr", "seed")
+
+    @property
     def num_waves(self) -> int:
         """The number of waves, parts of the sweep that were trained (and are read) as a whole."""
         return len(self._waves)
