@@ -4,11 +4,26 @@ from jaxvae import data, evaluate, metrics, models, objectives, report
 from jaxvae.plugins import load as load_plugins
 from jaxvae.saved import Model, load_model, load_pretrained
 from jaxvae.study import Sweep, load_sweep, train
-from jaxvae.types import Hyper, InputError, Size
+from jaxvae.types import Hyper, InputError, Range, Size
 from jaxvae.version import __version__
 
 __all__ = [
-    *("Hyper", "InputError", "Model", "Size", "Sweep", "__version__"),
-    *("data", "evaluate", "metrics", "models", "objectives", "report"),
-    *("load_model", "load_plugins", "load_pretrained", "load_sweep", "train"),
+    "Hyper",
+    "InputError",
+    "Model",
+    "Range",
+    "Size",
+    "Sweep",
+    "__version__",
+    "data",
+    "evaluate",
+    "load_model",
+    "load_plugins",
+    "load_pretrained",
+    "load_sweep",
+    "metrics",
+    "models",
+    "objectives",
+    "report",
+    "train",
 ]

@@ -282,6 +282,8 @@ class Results:
     kl_per_latent: np.ndarray  # [L, D] nats, mean over the evaluation set; NaN past a shorter code's end
     showcases: list[Showcase]
     factor_names: tuple[str, ...] = ()  # of the evaluation set, () where it has no factors
+    main_score: str | None = None  # the score that ranks lanes, more is better; None where no healthy lane has any
+    ranked: tuple[int, ...] = ()  # numbers of the healthy lanes that have it, best first
 
     @property
     def columns(self) -> tuple[str, ...]:

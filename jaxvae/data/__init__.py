@@ -9,7 +9,7 @@ from jaxvae.data.errors import DataError, DataNotFoundError
 from jaxvae.data.grid import Dataset
 from jaxvae.data.lookup import DataDir
 from jaxvae.data.sprites import load_mini_sprites, load_sprites
-from jaxvae.types import Table, look_up
+from jaxvae.types import Table, in_32_bits, look_up
 
 __all__ = ["DATASETS", "DataError", "DataNotFoundError", "Dataset", "Source", "from_arrays", "load"]
 
@@ -51,6 +51,7 @@ _SOURCES = {
 DATASETS: Table[Source] = Table("data set", Source, _SOURCES)
 
 
+@in_32_bits
 def load(name: str, split: str = "train", data_dir: DataDir = None) -> Dataset:
     """Return a data set, its pixels and factors on the device.
 

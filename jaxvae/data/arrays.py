@@ -6,11 +6,13 @@ import numpy as np
 
 from jaxvae.data.errors import DataError
 from jaxvae.data.grid import Dataset, assemble
+from jaxvae.types import in_32_bits
 
 NAME = "arrays"
 """What a data set made of arrays is called in a sweep's spec."""
 
 
+@in_32_bits
 def from_arrays(
     images,
     *,

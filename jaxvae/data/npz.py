@@ -11,8 +11,8 @@ from jaxvae.data.grid import Dataset
 from jaxvae.data.lookup import DataDir, existing
 
 OBTAIN = (
-    "point data_dir at a file made by np.savez(FILE, images=[N, H, W] or [N, H, W, C], uint8 or floats in [0, 1], and if "
-    "known factors=integers [N, K] with factor_names=K strings, or labels=integers [N] or [N, K])"
+    "point data_dir at a file made by np.savez(FILE, images=[N, H, W] or [N, H, W, C], uint8 or floats in [0, 1], and "
+    "if known factors=integers [N, K] with factor_names=K strings, or labels=integers [N] or [N, K])"
 )
 
 

@@ -1,6 +1,7 @@
 """Scores of trained sweeps: encode the data once per lane, run the metrics, put some lanes on show. Knows no plot."""
 
 from jaxvae.evaluate.encoding import encode
-from jaxvae.evaluate.scoring import choose_metrics, evaluate, rescore, watch
+from jaxvae.evaluate.reopened import from_table
+from jaxvae.evaluate.scoring import choose_metrics, evaluate, evaluation_set, rescore, watch
 
-__all__ = ["choose_metrics", "encode", "evaluate", "rescore", "watch"]
+__all__ = ["choose_metrics", "encode", "evaluate", "evaluation_set", "from_table", "rescore", "watch"]

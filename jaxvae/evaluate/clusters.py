@@ -1,6 +1,6 @@
 """Scores of the clusters that a lane's own prior puts its codes into."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +13,9 @@ from jaxvae.types import Factors, Networks, Program, remember
 BLOCK = 4096  # codes that are assigned at a time, times clusters and latents in memory
 
 
-def why_not(programs: Sequence[Program]) -> str | None:
-    """Return why lanes of these programs have no clusters to score, None where some have."""
-    if any(objectives.objective(program.objective).clusters for program in programs):
+def why_not(names: Iterable[str]) -> str | None:
+    """Return why lanes of these objectives have no clusters to score, None where some have."""
+    if any(objectives.objective(name).clusters for name in names):
         return None
     return "needs clusters, which a prior that has them makes (term kl_mixture), and no lane has such a prior"
 

@@ -1,22 +1,24 @@
 """Scores of a sweep: after training, while it lasts, and anew from a folder. Knows no plot."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxvae import metrics, models
+from jaxvae import metrics, models, objectives
 from jaxvae.data import DATASETS, load
 from jaxvae.data.grid import Dataset
 from jaxvae.evaluate.clusters import score_clusters, why_not
 from jaxvae.evaluate.encoding import encode, encode_in_place
+from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import put_everywhere
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.types import Factors, Hypers, Networks, Program, Results, Watch, look_up
+from jaxvae.types import Factors, Hypers, InputError, Metric, Networks, Program, Results, Watch, in_32_bits, look_up
 
 LOSSES = ("reconstruction", "kl", "elbo")
 
@@ -52,6 +54,12 @@ def needs_logvar(names: Sequence[str]) -> bool:
     return any(metrics.METRICS[name].needs_logvar for name in names)
 
 
+def losses(reconstruction: np.ndarray, kl: np.ndarray) -> dict[str, np.ndarray]:
+    """Return {name of LOSSES: f64[R]} of the means over images that `encode` gives, [R] and [R, D], nats."""
+    total = kl.sum(-1)
+    return {"reconstruction": reconstruction, "kl": total, "elbo": -reconstruction - total}
+
+
 def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) -> Watch:
     """Return what scores lanes while they train, as `evaluate` scores them afterwards and by the same programs.
 
@@ -64,7 +72,8 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
         data: the evaluation set.
         is_training_set: whether it is what lanes are trained on, which lies on the devices already.
     """
-    names = tuple(name for name in choose_metrics(names, data)[0] if metrics.METRICS[name].of_codes)
+    names = _those(choose_metrics(names, data)[0], lambda metric: metric.of_codes)
+    columns = ("reconstruction", "elbo", *_keys(names))  # the history's own KL is the loss term
     with_logvar, factors = needs_logvar(names), Factors(data.factors, data.factor_sizes)
 
     def score(program: Program, hypers: Hypers, networks: Networks, trained_on: Dataset) -> dict[str, np.ndarray]:
@@ -72,42 +81,70 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
         there = trained_on if is_training_set else put_everywhere(data, mesh)
         means, logvar, reconstruction, kl = encode_in_place(program, hypers, networks, there, with_logvar=with_logvar)
         scores = metrics.score_lanes(means, factors, names, seed=0, logvar=logvar)
-        return {"reconstruction": reconstruction, "elbo": -reconstruction - kl.sum(-1)} | scores
+        scores |= losses(reconstruction, kl)
+        return {name: scores[name] for name in columns}
 
-    return Watch(("reconstruction", "elbo", *(key for name in names for key in metrics.METRICS[name].keys)), score)
+    return Watch(columns, score)
 
 
+@in_32_bits
 def rescore(
     sweep: SavedSweep,
     *,
     names: Sequence[str] | str | None = None,
     data: Dataset | None = None,
     say: Callable[[str], None] = print,
+    keep: bool | None = None,
 ) -> Results:
     """Score a trained sweep anew from its checkpoints; nothing is trained and nothing is written.
 
-    `python run_sweep.py --workdir=W --metrics=mig,dci` does so too, and rewrites table and report in the folder.
+    `jaxvae --workdir=W --metrics=mig,dci` does so too, and rewrites table and report in the folder.
 
     Args:
         sweep: from `load_sweep`.
         names: metrics to compute, None for all that the data allows.
-        data: the evaluation set. By default the one that the sweep was scored on, loaded as then; scores that the sweep
-            has already and that are not asked for are then kept.
+        data: the evaluation set. By default the one that the sweep was scored on, loaded as then.
         say: prints a line.
+        keep: whether scores that the sweep has already, and that are not asked for, go into the results; by default
+            where `data` is not given.
 
     Raises:
-        InputError: a name is unknown, or the data set cannot be loaded.
+        InputError: a name is unknown, the data set cannot be loaded, or a plug-in is missing.
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
     """
     names = tuple(metrics.METRICS) if names is None else (names,) if isinstance(names, str) else tuple(names)
     for name in names:
         look_up("metric", name, metrics.METRICS)  # before a data set is loaded
-    keep = data is None
-    if data is None:
-        name = sweep.spec["dataset"]
-        split = look_up("data set", name, DATASETS).evaluation_split
-        data = load(name, split, sweep.spec["data_dir"])
-    return evaluate(sweep, data, {}, say, names, keep=keep)
+    _check_known(sweep)
+    keep = data is None if keep is None else keep
+    return evaluate(sweep, evaluation_set(sweep) if data is None else data, {}, say, names, keep=keep)
+
+
+def evaluation_set(sweep: SavedSweep) -> Dataset:
+    """Load the data set that a sweep was scored on.
+
+    Raises:
+        InputError: it was none that has a name, or it cannot be loaded.
+    """
+    name = sweep.spec["dataset"]
+    if name not in DATASETS:
+        raise InputError(
+            f"the sweep in {sweep.path} was trained on images in memory ({name!r}), which are not kept; "
+            f"give them as data= {sweep.missing_plugins()}".rstrip()
+        )
+    return load(name, DATASETS[name].evaluation_split, sweep.spec["data_dir"])
+
+
+def _check_known(sweep: SavedSweep) -> None:
+    """Refuse to score a sweep whose objectives or architectures are not known here."""
+    try:
+        for lane in sweep.lanes:
+            objectives.objective(lane["objective"])
+            models.parse(lane["architecture"])
+    except InputError as error:
+        raise InputError(
+            f"the sweep in {sweep.path} cannot be scored: {error} {sweep.missing_plugins()}".rstrip()
+        ) from None
 
 
 def evaluate(
@@ -139,66 +176,109 @@ def evaluate(
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
     """
     names, omitted = choose_metrics(sweep.spec["metrics"] if names is None else names, data)
-    of_siblings = tuple(name for name in names if metrics.METRICS[name].of_siblings)
-    of_clusters = tuple(name for name in names if metrics.METRICS[name].of_clusters)
-    of_one = tuple(name for name in names if metrics.METRICS[name].of_codes)
-    with_logvar = needs_logvar(of_one)
-    rows, settings, kl_per_latent, points, programs = [], [], [], [], []
-    for number in range(sweep.num_waves):
-        program, lanes, networks = sweep.wave(number)
-        say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
-        hypers = {
-            name: np.array([lane[name] for lane in lanes], np.float32) for name in models.likelihood(program).hypers
-        }
-        means, logvar, reconstruction, kl = encode(program, hypers, networks, data, with_logvar=with_logvar)
-        factors = Factors(data.factors, data.factor_sizes)
-        scores = metrics.score_lanes(means, factors, of_one, seed=0, logvar=logvar)
-        scores |= score_clusters(program, networks, means, factors, of_clusters)
-        programs.append(program)
-        if of_siblings:
-            points += kept_points(means)[: len(lanes)]
-            own = {"lane", "seed", "step", "status"}  # what siblings need not share
-            settings += [tuple((n, lane[n]) for n in sorted(lane.keys() - own)) for lane in lanes]
-        for index, lane in enumerate(lanes):
-            total = float(kl[index].sum())
-            losses = (float(reconstruction[index]), total, -float(reconstruction[index]) - total)
-            rows.append(
-                lane
-                | dict(zip(LOSSES, losses, strict=True))
-                | {name: None if values is None else float(values[index]) for name, values in scores.items()}
-            )
-        kl_per_latent += list(kl)
-    if of_siblings:
-        compared = compare_siblings(rows, settings, points, kl_per_latent, of_siblings)
-        if not compared:
-            reason = "compares healthy lanes that differ in their seed alone, and there are no two such lanes"
-            omitted |= dict.fromkeys(of_siblings, reason)
-    if of_clusters and (reason := why_not(programs)):
-        omitted |= dict.fromkeys(of_clusters, reason)
-        keys = {key for name in of_clusters for key in metrics.METRICS[name].keys}
-        rows = [{name: value for name, value in row.items() if name not in keys} for row in rows]
-    computed = [*LOSSES, *(key for name in names if name not in omitted for key in metrics.METRICS[name].keys)]
-    hyper_names = _hyper_names(rows, computed)
-    kept = _kept_scores(sweep.results, rows, computed) if keep else []
-    for row, before in zip(rows, sweep.results if kept else rows, strict=True):
-        row |= {name: before[name] for name in kept}
-    known = [*LOSSES, *(key for metric in metrics.METRICS.values() for key in metric.keys)]
-    found = {*computed, *kept}
-    score_names = [*(name for name in known if name in found), *(name for name in kept if name not in known)]
-    has_factors = data.annotation == "factors"
+    without_clusters = _without_clusters(sweep, names)
+    names = tuple(name for name in names if name not in without_clusters)
+    waves = [_score_wave(sweep, number, data, names, say) for number in range(sweep.num_waves)]
+    scored = _Scored(*(list(itertools.chain(*lanes)) for lanes in zip(*waves, strict=True)))
+    rows = scored.rows
+    without_siblings = _compare(sweep, scored, names)
+    computed = [*LOSSES, *_keys(name for name in names if name not in without_siblings)]
+    kept = _keep_scores(rows, sweep.results, computed) if keep else []
+    main_score, ranked = rank(rows)
     return Results(
         spec=sweep.spec,
         environment=environment,
         lanes=rows,
-        hyper_names=hyper_names,
-        swept=tuple(n for n in hyper_names if len({row[n] for row in rows if row.get(n) is not None}) > 1),
-        score_names=tuple(score_names),
-        omitted=omitted,
+        hyper_names=sweep.hyper_names,
+        swept=sweep.swept,
+        score_names=_in_order([*computed, *kept]),
+        omitted=omitted | without_siblings | without_clusters,
         history=sweep.history,
-        kl_per_latent=_side_by_side(kl_per_latent),
-        showcases=showcases(sweep, rows, kl_per_latent, score_names, data) if hosts.is_first() else [],
-        factor_names=data.factor_names if has_factors else (),
+        kl_per_latent=_side_by_side(scored.kl_per_latent),
+        showcases=showcases(sweep, ranked, scored.kl_per_latent, data) if hosts.is_first() else [],
+        factor_names=data.factor_names if data.annotation == "factors" else (),
+        main_score=main_score,
+        ranked=ranked,
     )
+
+
+class _Scored(NamedTuple):
+    """What scoring some waves gives, lane by lane."""
+
+    rows: list[dict[str, Any]]
+    kl_per_latent: list[np.ndarray]  # [D] nats, mean over the evaluation set
+    points: list[np.ndarray]  # codes [P, D] to compare siblings on; [] where no metric asks
+
+
+def _score_wave(
+    sweep: SavedSweep, number: int, data: Dataset, names: Sequence[str], say: Callable[[str], None]
+) -> _Scored:
+    """Encode the data with every lane of a wave, and score each by itself."""
+    program, lanes, networks = sweep.wave(number)
+    say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
+    hypers = {n: np.array([lane[n] for lane in lanes], np.float32) for n in models.likelihood(program).hypers}
+    of_one = _those(names, lambda metric: metric.of_codes)
+    of_clusters = _those(names, lambda metric: metric.of_clusters)
+    means, logvar, reconstruction, kl = encode(program, hypers, networks, data, with_logvar=needs_logvar(of_one))
+    factors = Factors(data.factors, data.factor_sizes)
+    scores = losses(reconstruction, kl)
+    scores |= metrics.score_lanes(means, factors, of_one, seed=0, logvar=logvar)
+    scores |= score_clusters(program, networks, means, factors, of_clusters)
+    rows = [
+        lane | {name: None if values is None else float(values[index]) for name, values in scores.items()}
+        for index, lane in enumerate(lanes)
+    ]
+    points = kept_points(means)[: len(lanes)] if _those(names, lambda metric: metric.of_siblings) else []
+    return _Scored(rows, list(kl), points)
+
+
+def _without_clusters(sweep: SavedSweep, names: Sequence[str]) -> dict[str, str]:
+    """Return {metric: why not} for metrics of clusters where no lane has any."""
+    reason = why_not({lane["objective"] for lane in sweep.lanes})
+    return dict.fromkeys(_those(names, lambda metric: metric.of_clusters), reason) if reason else {}
+
+
+def _compare(sweep: SavedSweep, scored: _Scored, names: Sequence[str]) -> dict[str, str]:
+    """Give all rows the scores that compare siblings; return {metric: why not} where no lanes can be compared."""
+    of_siblings = _those(names, lambda metric: metric.of_siblings)
+    if not of_siblings or compare_siblings(
+        scored.rows, sweep.hyper_names, scored.points, scored.kl_per_latent, of_siblings
+    ):
+        return {}
+    reason = "compares healthy lanes that differ in their seed alone, and there are no two such lanes"
+    return dict.fromkeys(of_siblings, reason)
+
+
+def _keep_scores(rows: list[dict[str, Any]], before: list[dict[str, Any]], computed: Sequence[str]) -> list[str]:
+    """Give rows the scores of an earlier results.csv that still are those of their models; return their names."""
+    if _states(before) != _states(rows):
+        return []
+    columns = list(before[0])
+    names = [name for name in columns[columns.index("status") + 1 :] if name not in computed]
+    for row, earlier in zip(rows, before, strict=True):
+        row |= {name: earlier[name] for name in names}
+    return names
+
+
+def _states(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return what says which models rows are of."""
+    return [(row["lane"], row.get("step"), row.get("status")) for row in rows]
+
+
+def _in_order(found: Sequence[str]) -> tuple[str, ...]:
+    """Return scores in the order of METRICS, those that it does not know (kept from a plugin, say) last."""
+    known = (*LOSSES, *_keys(metrics.METRICS))
+    return (*(name for name in known if name in found), *(name for name in found if name not in known))
+
+
+def _keys(names: Iterable[str]) -> list[str]:
+    """Return the names of the scores that metrics give."""
+    return [key for name in names for key in metrics.METRICS[name].keys]
+
+
+def _those(names: Sequence[str], wanted: Callable[[Metric], bool]) -> tuple[str, ...]:
+    """Return the names of those metrics that are wanted."""
+    return tuple(name for name in names if wanted(metrics.METRICS[name]))
 
 
 def _side_by_side(rows: list[np.ndarray]) -> np.ndarray:
@@ -207,20 +287,3 @@ def _side_by_side(rows: list[np.ndarray]) -> np.ndarray:
     for place, row in zip(table, rows, strict=True):
         place[: len(row)] = row
     return table
-
-
-def _kept_scores(before: list[dict[str, Any]], now: list[dict[str, Any]], computed: Sequence[str]) -> list[str]:
-    """Return the scores of an earlier results.csv that still are those of the models there are now."""
-    if [(r["lane"], r.get("step"), r.get("status")) for r in before] != [
-        (r["lane"], r["step"], r["status"]) for r in now
-    ]:
-        return []
-    columns = list(before[0])
-    return [name for name in columns[columns.index("status") + 1 :] if name not in computed]
-
-
-def _hyper_names(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that are hypers: what is neither a lane's name or fate nor a score; seed and lr last."""
-    others = {"lane", "objective", "architecture", "step", "status", *score_names}
-    names = list(dict.fromkeys(n for row in rows for n in row if n not in others))
-    return (*(n for n in names if n not in ("lr", "seed")), "lr", "seed")

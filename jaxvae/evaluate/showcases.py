@@ -1,7 +1,6 @@
 """Some lanes put on show: reconstructions, traversals, swapped labels, and which latent knows which factor."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,50 +22,44 @@ SWAPPED_VALUES = 12  # of a label with more, evenly spread
 TRAVERSAL_VALUES = np.linspace(-2.0, 2.0, 9)
 
 
-def ranking(rows: list[dict[str, Any]], score_names: Sequence[str]) -> tuple[str, list[dict[str, Any]]]:
-    """Return the score that ranks lanes (MIG where it is scored, else the ELBO) and the healthy lanes, best first."""
-    score = "mig" if "mig" in score_names else "elbo"
-    healthy = [row for row in rows if row["status"] == "ok" and np.isfinite(row[score])]
-    return score, sorted(healthy, key=lambda row: -row[score])
+def showcases(sweep: SavedSweep, ranked: Sequence[int], kl: Sequence[np.ndarray], data: Dataset) -> list[Showcase]:
+    """Put the best, the median and the worst of the ranked lanes on show.
 
-
-def showcases(
-    sweep: SavedSweep, rows: list[dict[str, Any]], kl: Sequence[np.ndarray], score_names: Sequence[str], data: Dataset
-) -> list[Showcase]:
-    """Make reconstructions and traversals of the best, the median and the worst healthy lane."""
-    _, ranked = ranking(rows, score_names)
+    Args:
+        sweep: the sweep.
+        ranked: numbers of lanes, best first.
+        kl: of each lane of the sweep the KL per latent [D], nats, mean over the evaluation set.
+        data: the evaluation set.
+    """
     if not ranked:
         return []
     places = dict(zip(("worst", "median", "best"), (len(ranked) - 1, len(ranked) // 2, 0), strict=True))
     chosen = {place: title for title, place in places.items()}  # fewer than three lanes: the better title stays
     # Golden-ratio steps: evenly through the set, and in step with no factor of a grid.
     indices = (np.arange(1, SHOWN_IMAGES + 1) * 0.6180339887 % 1.0 * len(data)).astype(int)
+    lanes = {title: ranked[place] for place, title in sorted(chosen.items())}
+    return [put_on_show(title, lane, sweep.model(lane), kl[lane], data, indices) for title, lane in lanes.items()]
+
+
+def put_on_show(title: str, lane: int, model: Model, kl: np.ndarray, data: Dataset, indices: np.ndarray) -> Showcase:
+    """Make reconstructions, traversals and swapped labels of the images [n] at `indices` with the model of a lane."""
     images = np.asarray(data.batch(jnp.asarray(indices)))
+    labels = labels_for(model, data, indices)
+    means, _ = model.encode(images, labels)
     middle = len(images) // 2
-    shown = []
-    for place, title in sorted(chosen.items()):
-        lane = ranked[place]["lane"]
-        model = sweep.model(lane)
-        labels = labels_for(model, data, indices)
-        means, _ = model.encode(images, labels)
-        scored = latents.number_scored(model.program)
-        has_factors = data.annotation == "factors"
-        shown.append(
-            Showcase(
-                title=title,
-                lane=lane,
-                originals=images,
-                reconstructions=np.asarray(model.decode(means, labels)),
-                traversals=np.asarray(
-                    model.traverse(means[middle], TRAVERSAL_VALUES, None if labels is None else labels[middle])
-                ),
-                traversal_values=TRAVERSAL_VALUES,
-                kl=kl[[row["lane"] for row in rows].index(lane)][:scored],
-                information=information(model, data) if has_factors else None,
-                swaps=label_swaps(model, images, labels, data.factor_names),
-            )
-        )
-    return shown
+    return Showcase(
+        title=title,
+        lane=lane,
+        originals=images,
+        reconstructions=np.asarray(model.decode(means, labels)),
+        traversals=np.asarray(
+            model.traverse(means[middle], TRAVERSAL_VALUES, None if labels is None else labels[middle])
+        ),
+        traversal_values=TRAVERSAL_VALUES,
+        kl=kl[: latents.number_scored(model.program)],
+        information=information(model, data) if data.annotation == "factors" else None,
+        swaps=label_swaps(model, images, labels, data.factor_names),
+    )
 
 
 def labels_for(model: Model, data: Dataset, indices) -> np.ndarray | None:

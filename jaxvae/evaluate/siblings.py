@@ -19,7 +19,7 @@ def kept_points(means: jax.Array) -> list[np.ndarray]:
 
 def compare_siblings(
     rows: list[dict[str, Any]],
-    settings: Sequence[Any],
+    hyper_names: Sequence[str],
     codes: Sequence[np.ndarray],
     kl: Sequence[np.ndarray],
     names: Sequence[str],
@@ -29,17 +29,18 @@ def compare_siblings(
     Where none can be, no row gets any, and the answer is False.
 
     Args:
-        rows: one for each of L lanes, with its status.
-        settings: of each lane, equal for siblings.
+        rows: one for each of L lanes, with its names, its hypers and its status.
+        hyper_names: the hypers; siblings share all of them but the seed.
         codes: L of [P, D], of the same images.
         kl: L of [D] nats, mean over the evaluation set; of a hierarchical code more than is in `codes`.
         names: metrics of siblings.
     """
     keys = [key for name in names for key in metrics.METRICS[name].keys]
+    shared = ("objective", "architecture", *(name for name in hyper_names if name != "seed"))
     families: dict[Any, list[int]] = {}
-    for index, (row, setting) in enumerate(zip(rows, settings, strict=True)):
+    for index, row in enumerate(rows):
         if row["status"] == "ok" and np.isfinite(codes[index]).all() and np.isfinite(kl[index]).all():
-            families.setdefault(setting, []).append(index)
+            families.setdefault(tuple(row.get(name) for name in shared), []).append(index)
     compared = [family for family in families.values() if len(family) > 1]
     for row in rows if compared else ():
         row |= dict.fromkeys(keys)

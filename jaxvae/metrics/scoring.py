@@ -13,11 +13,12 @@ from jaxvae.metrics.rows import draw_distinct
 from jaxvae.metrics.table import METRICS
 from jaxvae.metrics.udr import NUM_POINTS
 from jaxvae.parallel.lanes import fetch, mesh_of, split_lanes, spread
-from jaxvae.types import Factors, InputError, look_up
+from jaxvae.types import Factors, InputError, in_32_bits, look_up
 
 MAX_VALUES = 16_384  # of all factors together; contingency tables hold a column for each
 
 
+@in_32_bits
 def score(
     codes,
     factors=None,
@@ -90,6 +91,7 @@ def score(
     return {key: float(values[0]) for key, values in scores.items()}
 
 
+@in_32_bits
 def score_lanes(
     codes, factors: Factors, names: Sequence[str], seed: int, *, test=None, logvar=None, lanes_at_once: int = 8
 ) -> dict[str, np.ndarray]:
@@ -141,6 +143,7 @@ def score_lanes(
     return {key: scores[key][:num_lanes] for name in names for key in METRICS[name].keys}
 
 
+@in_32_bits
 def score_siblings(codes, kl=None, *, names: Sequence[str] | str | None = None, seed: int = 0) -> dict[str, np.ndarray]:
     """Compare models of one setting that differ in their seed alone, without any labels.
 

@@ -1,9 +1,19 @@
 """Turns finished Results into figures, a self-contained page and a terminal table. Knows no model and no flag."""
 
-from jaxvae.report.page import write_report
+from jaxvae.report.notebook import notebook_table
+from jaxvae.report.page import explained, write_report
 from jaxvae.report.plots import PLOTS
 from jaxvae.report.saving import save_figures, write_all
 from jaxvae.report.summary import summary
 from jaxvae.report.terminal import terminal_table
 
-__all__ = ["PLOTS", "save_figures", "summary", "terminal_table", "write_all", "write_report"]
+__all__ = [
+    "PLOTS",
+    "explained",
+    "notebook_table",
+    "save_figures",
+    "summary",
+    "terminal_table",
+    "write_all",
+    "write_report",
+]

@@ -73,7 +73,7 @@ def _figure_sections(figures: Mapping[str, str | os.PathLike[str]]) -> list[tupl
         gathered.setdefault(owner, []).append(name)
     sections = []
     for owner, names in gathered.items():
-        heading, caption = _explained(owner)
+        heading, caption = explained(owner)
         content = ""
         for name in names:
             data = pathlib.Path(figures[name]).read_bytes()
@@ -92,7 +92,7 @@ def _size(png: bytes) -> str:
     return f' width="{round(width / PIXELS_PER_CSS_PIXEL)}" height="{round(height / PIXELS_PER_CSS_PIXEL)}"'
 
 
-def _explained(plot: str) -> tuple[str, str]:
+def explained(plot: str) -> tuple[str, str]:
     """Return heading and caption; just the name for a figure of somebody else's, or when Python dropped docstrings."""
     text = (PLOTS[plot].__doc__ if plot in PLOTS else None) or f"{wording.title(plot)}."
     heading, _, caption = text.strip().partition("\n")

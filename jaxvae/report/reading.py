@@ -11,12 +11,12 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
+from jaxvae.evaluate.scoring import LOSSES
 from jaxvae.types import Results
 
 Lane = dict[str, Any]
 Family = tuple[str, str]
 
-LOSSES = ("reconstruction", "kl", "elbo")
 COUNTS = ("active_units",)
 LOWER_IS_BETTER = ("gaussian_tc", "mutual_information")
 WEIGHT = (
@@ -24,8 +24,6 @@ WEIGHT = (
     *("dci_completeness", "dci_informativeness", "infoe", "infoc", "explicitness", "irs", "mig_sampled", "udr_lasso"),
 )
 """Scores from the best known on; where there is no room for all, the others go first."""
-RANKING = ("mig", "elbo")
-"""The score that ranks lanes is the first of these that was computed, as it is for the lanes put on show."""
 
 SEED = "seed"
 
@@ -166,7 +164,7 @@ def is_label_free(name: str) -> bool:
 
 def by_weight(results: Results, names: Iterable[str]) -> list[str]:
     """Sort scores: the one that ranks lanes, then WEIGHT, then the others in their order."""
-    order = [main_score(results), *WEIGHT]
+    order = [results.main_score, *WEIGHT]
     return sorted(names, key=lambda name: order.index(name) if name in order else len(order))
 
 
@@ -181,16 +179,9 @@ def losses(results: Results) -> list[str]:
     return [name for name in LOSSES if name in results.score_names and _is_present(results, name)]
 
 
-def main_score(results: Results) -> str | None:
-    """Choose the score that ranks lanes (all of them are better when higher): see RANKING."""
-    return next((name for name in RANKING if name in (*scores(results), *losses(results))), None)
-
-
 def best_lane(results: Results) -> Lane | None:
-    """Return the healthy lane with the highest main score."""
-    name = main_score(results)
-    ranked = [lane for lane in results.lanes if name and is_ok(lane) and not math.isnan(number(lane, name))]
-    return max(ranked, key=lambda lane: number(lane, name)) if ranked else None
+    """Return the lane that ranks first, None where none is ranked."""
+    return next((lane for lane in results.lanes if lane.get("lane") in results.ranked[:1]), None)
 
 
 def mean_and_spread(lanes: Iterable[Lane], name: str) -> tuple[float, float, int]:

@@ -26,8 +26,8 @@ def _what(results: Results) -> str:
 
 
 def _best(results: Results) -> str:
-    lane, name = reading.best_lane(results), reading.main_score(results)
-    if lane is None or name is None:
+    lane, name = reading.best_lane(results), results.main_score
+    if lane is None:
         return "No lane has a score to rank it by." if results.lanes else ""
     words = f"{wording.title(name)} {wording.short(reading.number(lane, name))}"
     if len(results.lanes) == 1:
@@ -39,7 +39,7 @@ def _best(results: Results) -> str:
 
 def _best_setting(results: Results) -> str:
     """Name the setting with the best mean over seeds, which is what a paper may quote; the best lane is partly luck."""
-    name = reading.main_score(results)
+    name = results.main_score
     settings = reading.groups(results)
     found = [(group, reading.mean_and_spread(group.lanes, name)) for group in settings] if name else []
     found = [(group, measured) for group, measured in found if measured[2] > 1]

@@ -101,7 +101,7 @@ def _families(results: Results, lanes: list[reading.Lane]) -> list[_Column]:
 
 def _by_weight(results: Results) -> list[str]:
     """Order scores so that what does not fit is what one misses least; the ELBO is the sum of two others."""
-    first = [reading.main_score(results), "reconstruction", "kl"]
+    first = [results.main_score, "reconstruction", "kl"]
     present = [*reading.by_weight(results, reading.scores(results)), *reading.losses(results)]
     return sorted(present, key=lambda name: first.index(name) if name in first else len(first))
 

@@ -49,7 +49,7 @@ def showcase_title(results: Results, showcase: Showcase, separator: str = " · "
     if lane is not None:
         label = lane_label(results, lane)
         parts.append(f"lane {showcase.lane}" if label.startswith("lane ") else f"lane {showcase.lane}: {label}")
-        score = reading.main_score(results)
+        score = results.main_score
         if score and math.isfinite(reading.number(lane, score)):
             parts.append(f"{title(score)} {short(reading.number(lane, score))}")
     return separator.join(parts)

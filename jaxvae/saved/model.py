@@ -1,5 +1,8 @@
 """One trained VAE, ready to encode and decode on whatever device is there. Knows no sweep."""
 
+import functools
+import os
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +13,7 @@ from flax import traverse_util
 
 from jaxvae import latents, models
 from jaxvae.saved import export
-from jaxvae.types import InputError, Networks, Program, remember
+from jaxvae.types import InputError, Networks, Program, in_32_bits, remember
 
 
 @remember
@@ -86,6 +89,7 @@ class Model:
             raise InputError(f"this model takes codes [B, {legal}], got {z.shape}")
         return z
 
+    @in_32_bits
     def encode(self, images, labels=None) -> tuple[jax.Array, jax.Array]:
         """Return mean and log-variance of q(z|x), each f32[B, D].
 
@@ -99,6 +103,7 @@ class Model:
         images = self._images(images)
         return _compiled(self.program, "encode")(self.networks.variables, images, self._labels(labels, len(images)))
 
+    @in_32_bits
     def decode(self, z, labels=None) -> jax.Array:
         """Return the mean image of p(x|z), f32[B, H, W, C] in [0, 1], for codes [B, D]; of p(x|z, y) with labels.
 
@@ -109,10 +114,12 @@ class Model:
         logits = _compiled(self.program, "decode")(self.networks.variables, z, self._labels(labels, len(z)))
         return models.likelihood(self.program).mean(logits)
 
+    @in_32_bits
     def reconstruct(self, images, labels=None) -> jax.Array:
         """Return images f32[B, H, W, C] in [0, 1] decoded from the posterior means of images [B, H, W, C]."""
         return self.decode(self.encode(images, labels)[0], labels)
 
+    @in_32_bits
     def swap_labels(self, images, labels, others) -> jax.Array:
         """Keep the codes of images and change their labels: f32[B, T, H, W, C] in [0, 1].
 
@@ -137,6 +144,7 @@ class Model:
         swapped = self.decode(jnp.repeat(codes, others.shape[1], axis=0), others.reshape(-1, others.shape[-1]))
         return swapped.reshape(*others.shape[:2], *self.program.image_shape)
 
+    @in_32_bits
     def traverse(self, z=None, values: Sequence[float] = tuple(np.linspace(-2, 2, 9)), labels=None) -> jax.Array:
         """Set each latent in turn to each value: f32[D, T, H, W, C] in [0, 1].
 

@@ -49,6 +49,18 @@ class SavedSweep:
         return f"Sweep({self.path}, {len(self.lanes)} lanes, {'scored' if self.results else 'not scored'})"
 
     @property
+    def hyper_names(self) -> tuple[str, ...]:
+        """The hypers that some lane has, in the order of the lanes; lr and seed, which all have, last."""
+        others = ("lane", "objective", "architecture", "lr", "seed")
+        return (*dict.fromkeys(n for lane in self.lanes for n in lane if n not in others), "lr", "seed")
+
+    @property
+    def swept(self) -> tuple[str, ...]:
+        """The hypers that take more than one value among the lanes that have them."""
+        taken = {name: {lane[name] for lane in self.lanes if name in lane} for name in self.hyper_names}
+        return tuple(name for name in self.hyper_names if len(taken[name]) > 1)
+
+    @property
     def num_waves(self) -> int:
         """The number of waves, parts of the sweep that were trained (and are read) as a whole."""
         return len(self._waves)

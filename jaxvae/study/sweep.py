@@ -56,7 +56,7 @@ class Sweep(SavedSweep):
         if drawn is None or drawn == {}:
             drawn = plot(self._shown(data))  # what is in no table has to be worked out from the models
         if drawn is None or drawn == {}:
-            raise InputError(f"the plot {owner!r} does not apply to this sweep: {report.caption(owner)}")
+            raise InputError(f"the plot {owner!r} does not apply to this sweep ({report.explained(owner)[0]})")
         if isinstance(drawn, Figure):
             return drawn
         parts = {f"{owner}_{part}" if part else owner: figure for part, figure in drawn.items()}
