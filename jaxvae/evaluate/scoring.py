@@ -142,9 +142,8 @@ def _check_known(sweep: SavedSweep) -> None:
             objectives.objective(lane["objective"])
             models.parse(lane["architecture"])
     except InputError as error:
-        raise InputError(
-            f"the sweep in {sweep.path} cannot be scored: {error} {sweep.missing_plugins()}".rstrip()
-        ) from None
+        words = f"the sweep in {sweep.path} cannot be scored: {error} {sweep.missing_plugins()}"
+        raise InputError(words.rstrip()) from None
 
 
 def evaluate(

@@ -7,13 +7,14 @@ import pytest
 from conftest import ROOT
 
 FLOORS = [
-    {"types"},
+    {"types", "version"},
     {"parallel", "learners", "latents", "data"},
     {"models", "objectives", "metrics"},
     {"training"},
     {"saved"},
     {"evaluate", "navigate"},
     {"report"},
+    {"plugins", "catalogue"},
     {"study"},
     {"cli"},
     {"__main__"},
