@@ -189,7 +189,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("when", ["within the rows", "before the checkpoint", "after the checkpoint"])
 def test_killed_and_resumed_it_has_the_rows_of_an_unbroken_run(watching, watched, tmp_path, monkeypatch, when):
     arguments = [*watching, f"--workdir={tmp_path / 'cut'}"]
-    save, append = loop._Saver.save, Table.append
+    save, append = loop.Saver.save, Table.append
 
     def killed_save(self, step, state):
         if step == 50 and when == "before the checkpoint":
@@ -208,11 +208,11 @@ def test_killed_and_resumed_it_has_the_rows_of_an_unbroken_run(watching, watched
         append(self, rows)
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop._Saver, "due", lambda self: True)
+        patched.setattr(loop.Saver, "due", lambda self: True)
         if when == "within the rows":
             patched.setattr(Table, "append", killed_append)
         else:
-            patched.setattr(loop._Saver, "save", killed_save)
+            patched.setattr(loop.Saver, "save", killed_save)
         with pytest.raises(Killed):
             run_in_process(*arguments)
     with contextlib.closing(Checkpoints(next((tmp_path / "cut").glob("checkpoints/beta*/*")))) as checkpoints:
@@ -230,10 +230,10 @@ def test_waves_are_watched_alike_and_a_resumed_sweep_may_be_watched_otherwise(wa
     arguments = [*watching, f"--workdir={tmp_path / 'waves'}", "--max_lanes=3"]
     train = loop._train_wave
 
-    def killed_train(spec, wave, *rest):
+    def killed_train(run, wave, *rest, **options):
         if wave.group.first:
             raise Killed
-        return train(spec, wave, *rest)
+        return train(run, wave, *rest, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "_train_wave", killed_train)

@@ -318,7 +318,7 @@ def test_a_kill_while_a_wave_is_split_loses_nothing(data, whole, tmp_path, monke
         exhausted_above(4, patch, after=2)
         halve = loop._halve
 
-        def dies(plan, number, *rest):
+        def dies(*arguments):
             """Die before the given one of: two checkpoints written, run.json told, the old folder deleted; or after."""
             seen = [0]
 
@@ -333,7 +333,7 @@ def test_a_kill_while_a_wave_is_split_loses_nothing(data, whole, tmp_path, monke
 
             for owner, name in ((Checkpoints, "save"), (workdir, "write_json"), (loop.waves, "remove_leftovers")):
                 patch.setattr(owner, name, counting(getattr(owner, name)))
-            plan = halve(plan, number, *rest)
+            halve(*arguments)
             raise Killed
 
         patch.setattr(loop, "_halve", dies)

@@ -1,0 +1,87 @@
+"""history.csv: what lanes logged and scored, step by step; never more than the checkpoints know. Knows no device."""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxvae.data.grid import Dataset
+from jaxvae.training import sweep, workdir
+from jaxvae.training.checkpoint import Checkpoints
+from jaxvae.training.waves import Wave
+from jaxvae.types import Watch
+
+
+def open_table(plan: Sequence[Wave], data: Dataset, path: pathlib.Path, watch: Watch | None) -> workdir.Table:
+    """Return history.csv of a workdir with a column for all that will be told, and for what is told there already.
+
+    Raises:
+        ValueError: a score is called like something that an objective logs.
+    """
+    names: list[str] = []
+    for group in {id(wave.group): wave.group for wave in plan}.values():
+        hypers = {name: values[0] for name, values in group.hypers.items()}
+        names += [n for n in sweep.log_names(group.program, data, hypers) if n not in names]
+    scores = watch.columns if watch else ()
+    if clash := sorted(set(scores) & set(names)):
+        raise ValueError(f"{', '.join(clash)} names both a score and what an objective logs")
+    there = _read(path / "history.csv")
+    return workdir.Table(
+        path / "history.csv", dict.fromkeys(["lane", "step", *names, *(there[0] if there else ()), *scores])
+    )
+
+
+def cut_back(table: workdir.Table, plan: Sequence[Wave], path: pathlib.Path) -> None:
+    """Leave only rows that the checkpoints of a plan know; begin the file where there is none."""
+    rows = _read(table.path)
+    saved = _saved_steps(plan, path) if rows else {}
+    table.rewrite([row for row in rows if row["step"] <= saved.get(row["lane"], 0)])
+
+
+def rows(wave: Wave, step: int, columns: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
+    """Return a row for every lane that has anything to tell; what it has not is an empty cell.
+
+    Args:
+        wave: whose lanes.
+        step: that the columns tell of.
+        columns: name -> [R], lanes that only pad the devices last if there are any; NaN for nothing to tell.
+    """
+    for index, lane in enumerate(wave.lanes):
+        row = {name: float(f"{values[index]:.7g}") for name, values in columns.items() if not np.isnan(values[index])}
+        if row:
+            yield {"lane": lane, "step": step, **row}
+
+
+class Window:
+    """Means of the logs over the steps since the last log point, in float64 so that chunking does not show."""
+
+    def __init__(self):
+        self._sums: dict[str, np.ndarray] = {}
+
+    def add(self, sums: dict[str, np.ndarray]) -> None:
+        """Add the sums [R] of some steps; "count" is the number of steps that each lane took."""
+        self._sums = {name: self._sums.get(name, 0.0) + values.astype(np.float64) for name, values in sums.items()}
+
+    def close(self) -> dict[str, np.ndarray]:
+        """Return the means [R], and begin anew."""
+        count = self._sums.pop("count")
+        # A lane that took no step in the window has diverged; it has no mean.
+        means = {n: np.where(count > 0, v / np.maximum(count, 1), np.nan) for n, v in self._sums.items()}
+        self._sums = {}
+        return means
+
+
+def _read(path: pathlib.Path) -> list[dict[str, Any]]:
+    return workdir.read_table(path) if path.exists() else []
+
+
+def _saved_steps(plan: Sequence[Wave], path: pathlib.Path) -> dict[int, int]:
+    """Return {lane: step of its newest checkpoint} of the lanes that have any."""
+    saved: dict[int, int] = {}
+    for wave in plan:
+        if (path / wave.directory).exists():
+            with contextlib.closing(Checkpoints(path / wave.directory)) as checkpoints:
+                saved |= dict.fromkeys(wave.lanes, checkpoints.latest() or 0)
+    return saved
