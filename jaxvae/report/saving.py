@@ -42,12 +42,11 @@ def write_all(results: Results, directory: pathlib.Path) -> pathlib.Path:
     return write_report(results, directory / "report.html", figures)
 
 
-@style.styled
 def save_figure(made: Figure, path: pathlib.Path) -> pathlib.Path:
     """Write one figure as PNG, atomically."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        made.savefig(temporary, format="png", dpi=style.DPI, bbox_inches="tight", pad_inches=0.1)
+        temporary.write_bytes(style.as_png(made))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

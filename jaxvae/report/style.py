@@ -4,6 +4,7 @@ Figures are built with matplotlib's objects, never through pyplot: nothing globa
 """
 
 import functools
+import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -64,9 +65,24 @@ def styled(plot: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
+class Drawing(Figure):
+    """A figure that a notebook shows by itself, as the report would."""
+
+    def _repr_png_(self) -> bytes:
+        return as_png(self)
+
+
+@styled
+def as_png(made: Figure) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
+    file = io.BytesIO()
+    made.savefig(file, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
+    return file.getvalue()
+
+
 def figure(width: float, height: float) -> Figure:
     """Return an empty figure of a size in inches that draws itself with Agg."""
-    made = Figure(figsize=(width, height), layout="constrained")
+    made = Drawing(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(made)
     made.get_layout_engine().set(w_pad=0.08, h_pad=0.08, wspace=0.03, hspace=0.03)
     return made

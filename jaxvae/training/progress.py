@@ -14,7 +14,7 @@ class Progress:
         self.steps, self.num_lanes, self.say = steps, num_lanes, say
         self.means: dict[str, np.ndarray] = {}
         self._rate = 0.0  # lane-steps a second, smoothed
-        self._live = sys.stdout.isatty()
+        self._live = say is print and sys.stdout.isatty()
         self._shown = time.perf_counter()
 
     def show(self, step: int, num: int, spent: float, status: np.ndarray) -> None:

@@ -287,6 +287,12 @@ def _needs_labels(objective: str, architecture: str) -> bool:
 
 
 def _check_numbers(spec: Spec, num_images: int) -> None:
+    kinds = {int: "a whole number", float: "a number"}
+    for field in dataclasses.fields(Spec):
+        kind, value = type(field.default), getattr(spec, field.name)
+        legal = kind if kind is int else (int, float)
+        if kind in kinds and (not isinstance(value, legal) or isinstance(value, bool)):
+            raise InputError(f"--{field.name} must be {kinds[kind]}, got {value!r}")
     for name in ("steps", "batch_size", "latent_dim", "log_every"):
         if getattr(spec, name) < 1:
             raise InputError(f"--{name} must be at least 1, got {getattr(spec, name)}")
