@@ -36,6 +36,12 @@ def command(images):
     ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def plain(command):
+    """The same without FactorVAE, and the sizes that only it has."""
+    return [*(flag for flag in command if not flag.startswith("--critic_")), "--objective=beta_vae"]
+
+
 def run_in_process(*arguments):
     """Run the command line in this process; return its exit code."""
     with flagsaver.flagsaver():

@@ -216,9 +216,9 @@ def differences(saved: dict[str, Any], spec: Spec) -> list[str]:
     before, now = from_json(saved), spec
     with contextlib.suppress(InputError):  # of a plug-in that is gone
         before, now = complete(before), complete(now)
-    there, given = ({**side, **side.pop("sizes")} for side in (before.to_json(), now.to_json()))
-    how = {field.name for field in dataclasses.fields(Spec) if field.metadata.get("how")}
-    names = [name for name in {**there, **given} if name not in how and there.get(name) != given.get(name)]
+    there, given = (side.to_json() | side.to_json()["sizes"] for side in (before, now))
+    others = {field.name for field in dataclasses.fields(Spec) if field.metadata.get("how")} | {"sizes"}
+    names = [name for name in {**there, **given} if name not in others and there.get(name) != given.get(name)]
     return [f"{name}: {there.get(name)!r} there, {given.get(name)!r} now" for name in names]
 
 

@@ -71,7 +71,7 @@ BAD = [
     (["--lr=-1"], "--lr must be"),
     (["--groups_per_scale=2,x"], "expected whole numbers"),
     (["--architecture=nvae", "--groups_per_scale=1,1,1,1,1"], "5 scales"),
-    (["--architecture=nvae", "--stem_width=5"], "multiple of 4"),
+    (["--architecture=nvae", "--stem_width=5"], "multiples of 4, got 5"),
     (["--seed=-1"], "--seed must be"),
     (["--flagfile=/nowhere.flags"], "/nowhere.flags"),
 ]
@@ -280,8 +280,8 @@ def largest_file(folder: pathlib.Path) -> pathlib.Path:
     return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
 
 
-def test_damaged_checkpoints_are_named(command, tmp_path, capsys):
-    assert run_in_process(*command, f"--workdir={tmp_path / 'run'}", "--objective=beta_vae") == 0
+def test_damaged_checkpoints_are_named(plain, tmp_path, capsys):
+    assert run_in_process(*plain, f"--workdir={tmp_path / 'run'}") == 0
     victim = largest_file(tmp_path / "run" / "checkpoints")
     raw = victim.read_bytes()
     flipped = [raw[:at] + bytes([raw[at] ^ 16]) + raw[at + 1 :] for at in (len(raw) // 3, len(raw) // 2)]
@@ -293,7 +293,7 @@ def test_damaged_checkpoints_are_named(command, tmp_path, capsys):
     for part in victim.parent.iterdir():
         part.write_bytes(b"")
     capsys.readouterr()
-    assert run_in_process(*command, f"--workdir={tmp_path / 'run'}", "--objective=beta_vae") == 2
+    assert run_in_process(*plain, f"--workdir={tmp_path / 'run'}") == 2
     printed = capsys.readouterr().err
     assert "is damaged" in printed and printed.count("\n") == 1
 
@@ -321,7 +321,7 @@ def test_a_sweep_opens_with_other_devices_and_without_its_data(finished):
     assert printed[0] == "1" and float(printed[1]) == pytest.approx(here, rel=1e-5)
 
 
-STUDIES = sorted(p for p in (ROOT / "experiments").glob("*.flags") if not p.name.startswith("benchmark"))
+STUDIES = [*sorted((ROOT / "experiments").glob("*.flags")), cli.QUICKSTART]
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.name)
@@ -333,10 +333,10 @@ def test_every_flag_file_reads(path):
     assert path.read_text().startswith("#") and chosen.sweep
 
 
-def test_a_sweep_does_not_go_on_with_other_data(command, tmp_path, images, capsys):
+def test_a_sweep_does_not_go_on_with_other_data(plain, tmp_path, images, capsys):
     own = tmp_path / "own.npz"
     own.write_bytes(images.read_bytes())
-    mine = [*command, f"--data_dir={own}", f"--workdir={tmp_path / 'run'}", "--objective=beta_vae"]
+    mine = [*plain, f"--data_dir={own}", f"--workdir={tmp_path / 'run'}"]
     assert run_in_process(*mine) == 0
     with np.load(own) as held:
         arrays = dict(held)

@@ -7,17 +7,15 @@ import tarfile
 import jax
 import numpy as np
 import pytest
-from tiny_sweep import SIZE
 
 import jaxvae
 from jaxvae.saved import Model, ModelError
 from jaxvae.training import step
 from jaxvae.types import InputError, Networks, Program
+from tiny_sweep import SIZE
 
 LABELLED = Program("cvae+mlp", "label_guided_vae", (SIZE, SIZE, 1), latent_dim=3, label_sizes=(4,))
-HIERARCHY = Program(
-    "nvae", "vae", (SIZE, SIZE, 1), latent_dim=2, sizes={"groups_per_scale": (1, 1), "stem_width": 4}
-)
+HIERARCHY = Program("nvae", "vae", (SIZE, SIZE, 1), latent_dim=2, sizes={"groups_per_scale": (1, 1), "stem_width": 4})
 
 
 def model(program):

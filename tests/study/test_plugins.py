@@ -6,14 +6,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_sweep import run_in_process
 
 import jaxvae
 from jaxvae import models, objectives, plugins
 from jaxvae.models.vae import VAE
 from jaxvae.objectives import Term
-from jaxvae.training.workdir import read_json
 from jaxvae.types import Hyper, InputError, Metric, Range, Size
+from tiny_sweep import run_in_process
 
 
 @pytest.fixture
@@ -56,7 +55,9 @@ def shrink(out, extra, critic, hypers, ctx):
 EVEN = Range("even numbers", lambda value: value % 2 == 0)
 ARCHITECTURES["slim"] = Architecture(slim, sizes=(Size("slim_width", 4, EVEN, "units of the bottleneck"),))
 TERMS["shrink"] = Term("shrink", (Hyper("pull", 0.5, Range("0 … 9", lambda v: 0 <= v <= 9), "pull to 0"),), shrink, "own")
-'''.replace("int(jnp.prod(jnp.array(self.output)))", "math.prod(self.output)").replace("import flax", "import math, flax")
+'''.replace("int(jnp.prod(jnp.array(self.output)))", "math.prod(self.output)").replace(
+    "import flax", "import math, flax"
+)
 
 
 @pytest.fixture
@@ -140,6 +141,7 @@ def test_a_name_means_one_thing(clean):
 
 def test_a_name_given_anew_is_compiled_anew(images, clean):
     """A cell that is changed and run again trains what it says now, not what was compiled before."""
+
     def pull(strength):
         return Term("own", (), lambda out, *_: (strength * out.q.mean.sum(-1).mean(), {}), "this test")
 

@@ -7,20 +7,18 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 
 import jax
 import jax.numpy as jnp
 import matplotlib.figure
 import numpy as np
 import pytest
-from conftest import ROOT
-from tiny_sweep import SIZE, run_in_process
 
 import jaxvae
-from jaxvae.data import Dataset
+from conftest import ROOT
 from jaxvae.training import loop
 from jaxvae.types import InputError
+from tiny_sweep import run_in_process
 
 SMALL = {"architecture": "mlp", "latent_dim": 3, "batch_size": 8, "lr": 1e-3, "steps": 60, "log_every": 20}
 CRITIC = {"critic_width": 8, "critic_depth": 2}
