@@ -10,18 +10,19 @@ import numpy as np
 from jaxvae.data.grid import Dataset
 from jaxvae.training import sweep, workdir
 from jaxvae.training.checkpoint import Checkpoints
+from jaxvae.training.spec import Group
 from jaxvae.training.waves import Wave
 from jaxvae.types import Watch
 
 
-def open_table(plan: Sequence[Wave], data: Dataset, path: pathlib.Path, watch: Watch | None) -> workdir.Table:
+def open_table(groups: Sequence[Group], data: Dataset, path: pathlib.Path, watch: Watch | None) -> workdir.Table:
     """Return history.csv of a workdir with a column for all that will be told, and for what is told there already.
 
     Raises:
         ValueError: a score is called like something that an objective logs.
     """
     names: list[str] = []
-    for group in {id(wave.group): wave.group for wave in plan}.values():
+    for group in groups:
         hypers = {name: values[0] for name, values in group.hypers.items()}
         names += [n for n in sweep.log_names(group.program, data, hypers) if n not in names]
     scores = watch.columns if watch else ()

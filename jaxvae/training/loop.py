@@ -5,9 +5,7 @@ import dataclasses
 import functools
 import pathlib
 import time
-import zlib
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +14,10 @@ import numpy as np
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import fetch, pad_lanes, put_lanes
-from jaxvae.training import history, memory, placing, sweep, waves, workdir
+from jaxvae.training import history, memory, placing, sweep, workdir
 from jaxvae.training.checkpoint import Checkpoints, as_tree
 from jaxvae.training.placing import Placed
+from jaxvae.training.plan import Plan, fingerprint
 from jaxvae.training.progress import Progress, clock
 from jaxvae.training.saving import Saver
 from jaxvae.training.spec import Group, Spec
@@ -41,7 +40,7 @@ class Run:
     spec: Spec
     data: Dataset
     path: pathlib.Path
-    notes: dict[str, Any]  # what run.json says; changed as the run goes on, and written whenever it is
+    plan: Plan  # changes as the run goes on, as the history grows
     history: workdir.Table
     watch: Watch | None  # None where nothing is scored while lanes train
     stop: StopSignals
@@ -87,12 +86,12 @@ def fit(
         InputError: a single lane does not fit into memory.
     """
     _check_alike(spec, data)
-    notes, plan = _take_up(groups, data, path)
+    plan = Plan.take_up(groups, data, path)
     watch = watch if spec.eval_every else None
-    table = history.open_table(plan, data, path, watch)
-    history.cut_back(table, plan, path)
+    table = history.open_table(groups, data, path, watch)
+    history.cut_back(table, plan.waves, path)
     with StopSignals() as stop:
-        return _train(Run(spec, data, path, notes, table, watch, stop, say), plan)
+        return _train(Run(spec, data, path, plan, table, watch, stop, say))
 
 
 def _check_alike(spec: Spec, data: Dataset) -> None:
@@ -105,51 +104,17 @@ def _check_alike(spec: Spec, data: Dataset) -> None:
         )
 
 
-def _take_up(groups: list[Group], data: Dataset, path: pathlib.Path) -> tuple[dict[str, Any], list[Wave]]:
-    """Return what run.json says and the waves to train, as they were left there or else begun.
-
-    Raises:
-        WorkdirError: the sweep was begun on other data.
-    """
-    # The cut into waves and the lane mode decide rounding and where things lie, so a resumed run keeps its own.
-    notes = hosts.by_first(lambda: workdir.read_json(path / "run.json") if (path / "run.json").exists() else None)
-    if notes is None:
-        # Whole groups, until each one's turn comes to be compiled and measured.
-        plan = waves.waves(groups, max(group.num_lanes for group in groups))
-        notes = {"modes": {}, "seconds": {}, "data": fingerprint(data)}
-        _note(notes, plan, path)
-        return notes, plan
-    plan = waves.read(groups, notes["waves"])
-    if notes["data"] != fingerprint(data):
-        raise workdir.WorkdirError(
-            f"{data} is not the data that the sweep in {path} has been trained on so far; "
-            "bring that back, or choose another --workdir"
-        )
-    waves.remove_leftovers(plan, path)
-    return notes, plan
-
-
-def _note(notes: dict[str, Any], plan: list[Wave], path: pathlib.Path) -> None:
-    notes["waves"] = [wave.to_json() for wave in plan]
-    workdir.write_json(path / "run.json", notes)
-
-
-def fingerprint(data: Dataset) -> dict[str, Any]:
-    """Return what tells data sets of one name apart: size, shape, and a checksum of some images and their factors."""
-    some = np.unique(np.linspace(0, len(data) - 1, 1000).astype(int))
-    rows = (np.ascontiguousarray(data.pixels[some]), np.ascontiguousarray(data.factors[some]))
-    return {"images": len(data), "shape": list(data.shape), "checksum": zlib.crc32(rows[1], zlib.crc32(rows[0]))}
-
-
-def _train(run: Run, plan: list[Wave]) -> bool:
+def _train(run: Run) -> bool:
     """Train wave after wave; return whether there was anything left to do."""
     number, trained = 0, False
     fitted: set[tuple[str, int]] = set()
-    while number < len(plan):
-        if plan[number].group.name not in run.notes["modes"]:
-            plan = _cut(run, plan, plan[number].group)
-        wave, title, lacking = plan[number], f"wave {number + 1}/{len(plan)}", None
-        kind = (wave.group.name, wave.size)
+    while number < len(run.plan.waves):
+        group = run.plan.waves[number].group
+        if run.plan.mode(group) is None:
+            lanes, most = run.spec.lanes, run.spec.max_lanes
+            run.plan.choose(group, *placing.choose(group.program, run.data, group.hypers, lanes, most, run.say))
+        wave, title, lacking = run.plan.waves[number], f"wave {number + 1}/{len(run.plan.waves)}", None
+        kind = (group.name, wave.size)
         try:
             trained |= _train_wave(run, wave, title, known_to_fit=kind in fitted)
         except Exception as error:
@@ -160,48 +125,27 @@ def _train(run: Run, plan: list[Wave]) -> bool:
         if lacking is None:
             fitted.add(kind)
             number += 1
-            continue
-        # The smaller program takes a while to compile, and would be asked to stop at its first step.
-        if asked := next(filter(None, hosts.gather(run.stop.received)), None):
-            raise Interrupted(asked)
-        plan = _halve(run, plan, number, lacking)
-        history.cut_back(run.history, plan, run.path)
+        else:
+            _halve(run, number, lacking)
     return trained
 
 
-def _cut(run: Run, plan: list[Wave], group: Group) -> list[Wave]:
-    """Choose how a group runs, and cut it into waves of as many lanes as then go at a time.
-
-    Raises:
-        InputError: not even one lane fits into memory.
-    """
-    spec = run.spec
-    mode, size = placing.choose(group.program, run.data, group.hypers, spec.lanes, spec.max_lanes, run.say)
-    run.notes["modes"][group.name] = mode
-    plan = [w for wave in plan for w in (waves.waves([group], size) if wave.group is group else [wave])]
-    _note(run.notes, plan, run.path)
-    return plan
-
-
-def _halve(run: Run, plan: list[Wave], number: int, reason: str) -> list[Wave]:
-    """Cut a wave that ran out of memory, and those of its group that are still to come, into waves of half the size.
-
-    What is saved of them is kept; a kill at any moment leaves either cut whole.
+def _halve(run: Run, number: int, reason: str) -> None:
+    """Go on with half as many lanes at a time where a wave ran out of memory.
 
     Raises:
         InputError: it is a single lane.
+        Interrupted: a signal asked to stop; all is saved.
     """
-    failed = plan[number]
+    # The smaller program takes a while to compile, and would be asked to stop at its first step.
+    if asked := next(filter(None, hosts.gather(run.stop.received)), None):
+        raise Interrupted(asked)
+    failed = run.plan.waves[number]
     if failed.size == 1:
         raise placing.too_large(*placing.least(failed.group.program))
     run.say(f"out of memory with {failed.size} lanes at a time ({reason}): going on with {-(-failed.size // 2)}")
-    parts = {i: waves.split(wave) for i, wave in enumerate(plan) if i >= number and wave.group is failed.group}
-    for i, halves in parts.items():
-        waves.split_checkpoint(plan[i], halves, run.path)
-    plan = [part for i, wave in enumerate(plan) for part in parts.get(i, [wave])]
-    _note(run.notes, plan, run.path)
-    waves.remove_leftovers(plan, run.path)
-    return plan
+    run.plan.halve(number)
+    history.cut_back(run.history, run.plan.waves, run.path)
 
 
 @dataclasses.dataclass
@@ -231,8 +175,7 @@ def _train_wave(run: Run, wave: Wave, title: str, *, known_to_fit: bool) -> bool
             _go_on(run, underway)
         saver = underway.saver
         saver.wait()
-        run.notes["seconds"][wave.directory] = saver.seconds()
-        workdir.write_json(run.path / "run.json", run.notes)
+        run.plan.note_seconds(wave, saver.seconds())
         run.say(f"  trained in {clock(saver.seconds())}{f', scored in {clock(saver.paused)}' if run.watch else ''}")
         return True
 
@@ -245,7 +188,7 @@ def _begin(run: Run, wave: Wave, title: str, checkpoints: Checkpoints, step: int
         MemoryError: memory has run out in a process.
     """
     begin, num_lanes = time.perf_counter(), len(wave.lanes)
-    mode = run.notes["modes"][wave.group.name]
+    mode = run.plan.mode(wave.group)
     start = functools.partial(_start, wave, mode, run.data, checkpoints, step, known_to_fit=known_to_fit)
     placed, hypers, state, seconds = placing.together(start)
     devices = state.step.sharding.device_set

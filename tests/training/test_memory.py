@@ -9,7 +9,7 @@ import pytest
 
 from jaxvae.data.grid import assemble
 from jaxvae.parallel.lanes import make_mesh, put_everywhere, put_lanes
-from jaxvae.training import loop, memory, placing, spec, sweep, workdir
+from jaxvae.training import loop, memory, placing, plan, spec, sweep, workdir
 from jaxvae.training.checkpoint import Checkpoints
 from jaxvae.training.memory import Memory
 from jaxvae.training.waves import read, split, waves
@@ -331,7 +331,7 @@ def test_a_kill_while_a_wave_is_split_loses_nothing(data, whole, tmp_path, monke
 
                 return counted
 
-            for owner, name in ((Checkpoints, "save"), (workdir, "write_json"), (loop.waves, "remove_leftovers")):
+            for owner, name in ((Checkpoints, "save"), (workdir, "write_json"), (plan.waves, "remove_leftovers")):
                 patch.setattr(owner, name, counting(getattr(owner, name)))
             halve(*arguments)
             raise Killed

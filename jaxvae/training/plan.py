@@ -1,0 +1,94 @@
+"""run.json: the waves of a sweep, how they run and for how long they were trained. Knows no device."""
+
+import pathlib
+import zlib
+from typing import Any
+
+import numpy as np
+
+from jaxvae.data.grid import Dataset
+from jaxvae.parallel import hosts
+from jaxvae.training import waves, workdir
+from jaxvae.training.spec import Group
+from jaxvae.training.waves import Wave
+
+
+class Plan:
+    """The waves that a sweep is trained in, and what else run.json says of it; what changes is written at once.
+
+    Attributes:
+        waves: in the order in which they are trained.
+    """
+
+    def __init__(self, path: pathlib.Path, cut: list[Wave], notes: dict[str, Any]):
+        self.waves = cut
+        self._path, self._notes = path, notes
+
+    @classmethod
+    def take_up(cls, groups: list[Group], data: Dataset, path: pathlib.Path) -> "Plan":
+        """Return the plan that a workdir holds for these groups, or begin one.
+
+        Raises:
+            WorkdirError: the sweep was begun on other data.
+        """
+        # The cut into waves and the lane mode decide rounding and where things lie, so a resumed run keeps its own.
+        notes = hosts.by_first(lambda: workdir.read_json(path / "run.json") if (path / "run.json").exists() else None)
+        if notes is None:
+            # Whole groups, until each one's turn comes to be compiled and measured.
+            cut = waves.waves(groups, max(group.num_lanes for group in groups))
+            plan = cls(path, cut, {"modes": {}, "seconds": {}, "data": fingerprint(data)})
+            plan._recut(cut)
+            return plan
+        plan = cls(path, waves.read(groups, notes["waves"]), notes)
+        if notes["data"] != fingerprint(data):
+            raise workdir.WorkdirError(
+                f"{data} is not the data that the sweep in {path} has been trained on so far; "
+                "bring that back, or choose another --workdir"
+            )
+        waves.remove_leftovers(plan.waves, path)
+        return plan
+
+    def mode(self, group: Group) -> str | None:
+        """Return how the lanes of a group run, None before that is chosen."""
+        return self._notes["modes"].get(group.name)
+
+    def choose(self, group: Group, mode: str, size: int) -> None:
+        """Let a group that has not been begun run in this mode, in waves of at most `size` lanes."""
+        self._notes["modes"][group.name] = mode
+        self._recut([w for wave in self.waves for w in (waves.waves([group], size) if wave.group is group else [wave])])
+
+    def halve(self, number: int) -> None:
+        """Cut a wave, and those of its group that are still to come, into waves of half the size.
+
+        What is saved of them is kept; a kill at any moment leaves either cut whole.
+
+        Raises:
+            CheckpointError: the checkpoint cannot be read, or one of a half not be written.
+            InputError: there are several processes, and the wave has been saved.
+        """
+        group = self.waves[number].group
+        parts = {i: waves.split(w) for i, w in enumerate(self.waves) if i >= number and w.group is group}
+        for i, halves in parts.items():
+            waves.split_checkpoint(self.waves[i], halves, self._path)
+        self._recut([part for i, wave in enumerate(self.waves) for part in parts.get(i, [wave])])
+        waves.remove_leftovers(self.waves, self._path)
+
+    def note_seconds(self, wave: Wave, seconds: float) -> None:
+        """Write down for how long a wave was trained."""
+        self._notes["seconds"][wave.directory] = seconds
+        self._write()
+
+    def _recut(self, cut: list[Wave]) -> None:
+        self.waves = cut
+        self._notes["waves"] = [wave.to_json() for wave in cut]
+        self._write()
+
+    def _write(self) -> None:
+        workdir.write_json(self._path / "run.json", self._notes)
+
+
+def fingerprint(data: Dataset) -> dict[str, Any]:
+    """Return what tells data sets of one name apart: size, shape, and a checksum of some images and their factors."""
+    some = np.unique(np.linspace(0, len(data) - 1, 1000).astype(int))
+    rows = (np.ascontiguousarray(data.pixels[some]), np.ascontiguousarray(data.factors[some]))
+    return {"images": len(data), "shape": list(data.shape), "checksum": zlib.crc32(rows[1], zlib.crc32(rows[0]))}
