@@ -54,7 +54,10 @@ class Sweep(SavedSweep):
         plot = look_up("plot", owner, report.PLOTS)
         drawn = plot(self._known())
         if drawn is None or drawn == {}:
-            drawn = plot(self._shown(data))  # what is in no table has to be worked out from the models
+            try:  # what is in no table has to be worked out from the models
+                drawn = plot(self._shown(data))
+            except InputError as error:
+                raise InputError(f"the plot {owner!r} has nothing to show of the sweep's tables: {error}") from None
         if drawn is None or drawn == {}:
             raise InputError(f"the plot {owner!r} does not apply to this sweep ({report.explained(owner)[0]})")
         if isinstance(drawn, Figure):

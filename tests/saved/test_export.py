@@ -43,7 +43,7 @@ def test_a_model_comes_back_bit_for_bit(program, tmp_path):
 def test_nothing_is_overwritten_unasked(tmp_path):
     saved = model(HIERARCHY)
     saved.save(tmp_path / "model")
-    with pytest.raises(ModelError, match="there already.*overwrite=True replaces it"):
+    with pytest.raises(ModelError, match=r"there already.*overwrite=True replaces it"):
         saved.save(tmp_path / "model")
     saved.save(tmp_path / "model", overwrite=True)
     (tmp_path / "thesis").mkdir()
@@ -115,4 +115,6 @@ def test_a_sweep_of_version_0_1_opens(tmp_path):
     np.testing.assert_allclose(mean, expected["mean"], atol=1e-6)
     np.testing.assert_allclose(logvar, expected["logvar"], atol=1e-6)
     np.testing.assert_allclose(opened.decode(mean), expected["decoded"], atol=1e-6)
-    assert sweep.plot("losses") is not None and "beta_vae" not in sweep.table()  # one lane: nothing to tell apart
+    assert (
+        sweep.plot("training_curves") is not None and "beta_vae" not in sweep.table()
+    )  # one lane: nothing to tell apart

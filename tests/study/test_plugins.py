@@ -54,7 +54,8 @@ def shrink(out, extra, critic, hypers, ctx):
 
 EVEN = Range("even numbers", lambda value: value % 2 == 0)
 ARCHITECTURES["slim"] = Architecture(slim, sizes=(Size("slim_width", 4, EVEN, "units of the bottleneck"),))
-TERMS["shrink"] = Term("shrink", (Hyper("pull", 0.5, Range("0 … 9", lambda v: 0 <= v <= 9), "pull to 0"),), shrink, "own")
+PULL = Hyper("pull", 0.5, Range("0 … 9", lambda v: 0 <= v <= 9), "pull to 0")
+TERMS["shrink"] = Term("shrink", (PULL,), shrink, "own")
 '''.replace("int(jnp.prod(jnp.array(self.output)))", "math.prod(self.output)").replace(
     "import flax", "import math, flax"
 )
@@ -96,7 +97,8 @@ def test_a_sweep_whose_plugin_is_gone_says_so(images, own_file, tmp_path, clean,
     plugins._loaded.clear()
     pictures = np.load(images)["images"][..., None]
     assert jaxvae.load_sweep(term).model(0).encode(pictures)[0].shape == (32, 10)  # its architecture is known
-    assert "mig" in jaxvae.load_sweep(term).results[0] and jaxvae.load_sweep(term).plot("losses") is not None
+    assert "mig" in jaxvae.load_sweep(term).results[0]
+    assert jaxvae.load_sweep(term).plot("training_curves") is not None
     with pytest.raises(InputError, match=f"'shrink'.*trained with plug-ins; load them first: {own_file}"):
         jaxvae.load_sweep(term).rescore("mig")
     with pytest.raises(InputError, match=f"lane 0 cannot be opened: unknown architecture 'slim'.*{own_file}"):
@@ -113,8 +115,11 @@ def test_entries_from_python_are_recorded_by_their_module(images, clean):
         return jnp.float32(0.0), {}
 
     objectives.TERMS["nothing"] = Term("nothing", (), nothing, "this test")
-    jaxvae.metrics.METRICS["half"] = Metric(lambda codes, factors, key, test=None: {"half": jnp.float32(0.5)}, ("half",),
-                                            needs_factors=False, reference="this test")  # fmt: skip
+
+    def half(codes, factors, key, test=None):
+        return {"half": jnp.float32(0.5)}
+
+    jaxvae.metrics.METRICS["half"] = Metric(half, ("half",), needs_factors=False, reference="this test")
     sweep = jaxvae.train(np.load(images)["images"], objective="vae+nothing", architecture="mlp", steps=2, batch_size=8,
                          metrics="half", say=None)  # fmt: skip
     assert sweep.results[0]["half"] == 0.5 and sweep.spec["plugins"] == [__name__]

@@ -84,7 +84,7 @@ def test_a_sweep_opened_again_shows_what_it_showed(trained, squares):
     opened = jaxvae.load_sweep(trained.path)
     assert opened.table() == trained.table() and opened._repr_html_() == trained._repr_html_()
     assert opened.plot("scores")._repr_png_() == trained.plot("scores")._repr_png_()
-    with pytest.raises(InputError, match="trained on images in memory .'arrays'.*data="):
+    with pytest.raises(InputError, match=r"trained on images in memory .'arrays'.*data="):
         opened.plot("traversals")
     data = jaxvae.data.from_arrays(squares["images"], factors=squares["factors"], factor_names=squares["factor_names"])
     assert opened.plot("kl_map", data=data)._repr_png_() == trained.plot("kl_map")._repr_png_()
@@ -157,7 +157,7 @@ BAD = {
     "axis twice": (dict(sweep={"beta": [1, 1]}), "given twice"),
     "axis of words": (dict(sweep={"beta": ["many"]}), "must be finite numbers"),
     "list of axes": (dict(sweep=["beta=1"]), "expected a dictionary"),
-    "factors of names": (dict(data="mini_sprites", factors=[[1]]), "go with images in memory"),
+    "factors of a name": (dict(data="mini_sprites", factors=[[1]]), "go with images in memory"),
     "data": (dict(data="mini_sprite"), "did you mean 'mini_sprites'"),
     "large floats": (dict(data=np.full((9, 8, 8), 255.0)), r"floats must be in \[0, 1\]"),
     "channel first": (dict(data=np.zeros((9, 3, 8, 8), np.uint8)), "channel-first"),
@@ -182,15 +182,19 @@ def test_bad_input_is_one_line_before_any_compile(case, squares, tmp_path, monke
 
 
 def test_ctrl_c_saves_and_the_same_call_goes_on(squares, tmp_path, monkeypatch):
+    asked = []
+
     def interrupt(*_):
-        os.kill(os.getpid(), signal.SIGINT)
+        if not asked:  # a second one would stop at once
+            asked.append(os.kill(os.getpid(), signal.SIGINT))
 
     call = {"objective": "factor_vae", **SMALL, **CRITIC, "lanes": "map", "metrics": (), "say": None}
     whole = jaxvae.train(squares["images"], **call, workdir=tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(loop.Progress, "show", interrupt)
-        with pytest.raises(KeyboardInterrupt, match="saved in .*the same call with workdir="):
+        with pytest.raises(KeyboardInterrupt, match=r"saved in .*the same call with workdir="):
             jaxvae.train(squares["images"], **call, workdir=tmp_path / "cut")
+        asked.clear()
         with pytest.raises(KeyboardInterrupt) as caught:
             jaxvae.train(squares["images"], **call)
     unfinished = jaxvae.load_sweep(tmp_path / "cut")
@@ -217,9 +221,10 @@ import jax, jax.numpy as jnp, numpy as np, sys
 {before}
 import jaxvae
 images = np.load({images!r})
+metrics = "mig,irs,factor_vae,beta_vae,dci,sap,infomec,mig_sampled,udr"
 sweep = jaxvae.train(images["images"], factors=images["factors"], objective="beta_vae,factor_vae", architecture="mlp",
                      sweep={{"seed": range(3)}}, steps=30, batch_size=8, latent_dim=3, critic_width=8, critic_depth=2,
-                     lr=1e-3, metrics="mig,irs,factor_vae,beta_vae,dci,sap,infomec,mig_sampled,udr", lanes="map", say=None)
+                     lr=1e-3, metrics=metrics, lanes="map", say=None)
 model = sweep.select(objective="beta_vae", seed=1)
 codes = model.encode(images["images"][..., None])[0]
 print(codes.dtype, *sorted(sweep.results[2].items()), float(codes.sum()), float(model.traverse(codes[0]).sum()),
@@ -252,7 +257,7 @@ def test_a_notebook_cell_trains_and_shows_the_sweep(images, tmp_path):
         "sweep = jaxvae.train(images, architecture='mlp', sweep={'beta': [1, 4]}, steps=40, batch_size=8, lr=1e-3,\n"
         "                     latent_dim=3, metrics='active_units')\nsweep",
         "sweep.plot('losses')",
-        "jaxvae.train(images, architecture='mlp', steps=10, batch_size=8, latent_dim=3, metrics='active_units').table()",
+        "print(jaxvae.train(images, architecture='mlp', steps=10, batch_size=8, metrics='active_units').table())",
         "import os, signal, threading\n"
         "threading.Timer(3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
         "jaxvae.train(images, architecture='mlp', steps=10_000_000, batch_size=8, latent_dim=3)",
