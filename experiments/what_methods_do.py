@@ -28,69 +28,42 @@ still at 20, and 83.8% after 8,000, the last 4,000 of them with the weight below
 484.0 plain and 481.7 guided.
 """
 
-import functools
 import json
 import math
 import pathlib
 import time
 
-import jax
-import jax.numpy as jnp
 import matplotlib
 import numpy as np
 from absl import app, flags
+from scipy.special import logsumexp
 
-from jaxvae import data as datasets
-from jaxvae import models
-from jaxvae.objectives.estimators import covariance, decompose, own_and_others_log_weights
+import jaxvae
 from jaxvae.report import style
 from jaxvae.report.saving import save_figure
-from jaxvae.training import step
-from jaxvae.types import Program
 
 flags.DEFINE_string("data_dir", None, "Folder of MNIST's four .gz files.")
-flags.DEFINE_string("out", "runs/what_methods_do", "Where table and figures go.")
+flags.DEFINE_string("out", "runs/what_methods_do", "Where table, figures and sweeps go.")
 flags.DEFINE_list("parts", ["labels", "study"], "Which parts to run.")
 flags.DEFINE_integer("steps", 1000, "Updates of every lane; twice as many with labels.")
-flags.DEFINE_integer("seed", 0, "Of every lane.")
+flags.DEFINE_integer("seeds", 1, "Of every setting.")
 FLAGS = flags.FLAGS
 
-CRITIC = {"critic_width": 128, "critic_depth": 3}
-KERNEL_BATCH = 1000  # test digits whose posteriors, mixed, are q(z) in the total correlation that needs no critic
-
-
-@functools.partial(jax.jit, static_argnums=(0, 4))
-def train(program, data, hypers, state, num_steps):
-    """Train lanes, one after the other, for so many more steps."""
-
-    def lane(given):
-        hypers, state = given
-        return jax.lax.fori_loop(0, num_steps, lambda _, s: step.train_step(program, data, hypers, s)[0], state)
-
-    return jax.lax.map(lane, (hypers, state))
-
-
-def numbers(program, lanes):
-    """Return {name: [R]} of lanes, each a dictionary of what differs from the defaults."""
-    full = [step.hyper_defaults(program) | {"lr": 1e-3, "seed": FLAGS.seed} | lane for lane in lanes]
-    return {n: jnp.asarray([x[n] for x in full], jnp.uint32 if n == "seed" else jnp.float32) for n in full[0]}
-
-
-def start(program, hypers):
-    """Return the untrained states [R] of lanes."""
-    return jax.jit(jax.vmap(lambda h: step.init_state(program, h)))(hypers)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def outputs(program, params, images):
-    """Return the model's output of images [N, H, W, C]."""
-    return models.build(program).apply({"params": params}, images, jax.random.key(7))
+MIXED = 1000  # test digits whose posteriors, mixed, are q(z) in the total correlation that needs no critic
+COMMON = {"architecture": "mlp", "batch_size": 100, "lr": 1e-3, "metrics": (), "lanes": "map"}
 
 
 def gaussian_total_correlation(matrix, groups):
     """Total correlation in nats between groups of latents of a Gaussian with this covariance [D, D]."""
     blocks = [np.linalg.slogdet(matrix[np.ix_(group, group)])[1] for group in groups]
     return 0.5 * (sum(blocks) - np.linalg.slogdet(matrix)[1])
+
+
+def mixture_total_correlation(z, mean, logvar):
+    """Total correlation in nats of the mixture of N posteriors, at a sample z [N, D] of each."""
+    log_q = -0.5 * (math.log(2 * math.pi) + logvar + (z[:, None] - mean) ** 2 / np.exp(logvar))  # [N, N, D]
+    joint, marginals = logsumexp(log_q.sum(-1), axis=1), logsumexp(log_q, axis=1).sum(-1)
+    return float((joint - marginals).mean() + (z.shape[1] - 1) * math.log(len(z)))
 
 
 def hoyer(codes):
@@ -100,26 +73,22 @@ def hoyer(codes):
     return float((math.sqrt(codes.shape[1]) - ratio).mean() / (math.sqrt(codes.shape[1]) - 1))
 
 
-def measure(program, params, images):
+def measure(model, images):
     """Return the numbers of one model that the claims are about."""
-    out = outputs(program, params, images)
-    q = out.q
-    nll = models.likelihood(program).nll(out.logits, images, {}).mean()
+    mean, logvar = (np.asarray(part, float) for part in model.encode(images))
+    z = mean + np.exp(0.5 * logvar) * np.random.default_rng(7).normal(size=mean.shape)
+    kl = 0.5 * (mean**2 + np.exp(logvar) - logvar - 1.0)
     # The aggregate posterior's own covariance: that of the means, and the noise. A latent that is off is then noise
     # that goes with nothing; its mean alone, however small, may go with others.
-    within = np.asarray(jnp.exp(q.logvar).mean(0), float)
-    means = np.asarray(covariance(q.mean), float)
-    aggregate = means + np.diag(within)
-    few = jax.tree.map(lambda leaf: leaf[:KERNEL_BATCH], q)
-    parts = decompose(few, own_and_others_log_weights(KERNEL_BATCH, KERNEL_BATCH))
-    latents = range(program.latent_dim)
-    off = ~np.eye(program.latent_dim, dtype=bool)
-    kl = np.asarray(q.kl)
+    means = np.cov(mean.T, bias=True)
+    aggregate = means + np.diag(np.exp(logvar).mean(0))
+    latents = range(mean.shape[1])
+    off = ~np.eye(mean.shape[1], dtype=bool)
     return {
-        "reconstruction": float(nll),
+        "reconstruction": model.about["reconstruction"],
         "kl": float(kl.sum(1).mean()),
         "tc": gaussian_total_correlation(aggregate, [[d] for d in latents]),
-        "tc_of_mixture": float(parts.between),
+        "tc_of_mixture": mixture_total_correlation(z[:MIXED], mean[:MIXED], logvar[:MIXED]),
         "tc_of_pairs": gaussian_total_correlation(aggregate, [latents[d : d + 2] for d in latents[::2]]),
         "active": int((np.diagonal(means) > 0.01).sum()),
         "least_kl": float(kl.mean(0).min()),
@@ -127,22 +96,22 @@ def measure(program, params, images):
         "diagonal_means": float(((np.diagonal(means) - 1) ** 2).sum()),
         "off_codes": float((aggregate[off] ** 2).sum()),
         "diagonal_codes": float(((np.diagonal(aggregate) - 1) ** 2).sum()),
-        "hoyer": hoyer(np.asarray(q.z)),
-        "near_zero": float((np.abs(np.asarray(q.z)) < 0.1).mean()),
+        "hoyer": hoyer(z),
+        "near_zero": float((np.abs(z) < 0.1).mean()),
     }
 
 
 STUDY = {
-    "beta_vae": [{"beta": beta} for beta in (1.0, 2.0, 4.0, 6.0)],
-    "factor_vae": [{"gamma": gamma, "critic_lr": 1e-3} for gamma in (3.0, 10.0)],
-    "beta_tcvae": [{"beta": beta} for beta in (2.0, 4.0)],
-    "hfvae": [{"beta": 4.0}],
-    "dip_vae_i": [{"lambda_od": 10.0}],
-    "dip_vae_ii": [{"lambda_od": 10.0}],
-    "free_bits_vae": [{"beta": 6.0, "floor": 0.5}],
-    "clipped_factor_vae": [{"beta": 6.0, "floor": floor, "gamma": 3.0, "critic_lr": 1e-3} for floor in (0.0, 0.5)],
-    "annealed_vae": [{"gamma": 100.0, "capacity": capacity} for capacity in (5.0, 10.0, 20.0)],
-    "dd_vae": [{"spike": 0.8, "mmd_weight": weight} for weight in (0.0, 10.0)],
+    "beta_vae": {"beta": (1, 2, 4, 6)},
+    "factor_vae": {"gamma": (3, 10), "critic_lr": (1e-3,)},
+    "beta_tcvae": {"beta": (2, 4)},
+    "hfvae": {"beta": (4,)},
+    "dip_vae_i": {"lambda_od": (10,)},
+    "dip_vae_ii": {"lambda_od": (10,)},
+    "free_bits_vae": {"beta": (6,), "floor": (0.5,)},
+    "clipped_factor_vae": {"beta": (6,), "floor": (0, 0.5), "gamma": (3,), "critic_lr": (1e-3,)},
+    "annealed_vae": {"gamma": (100,), "capacity": (5, 10, 20)},
+    "dd_vae": {"spike": (0.8,), "mmd_weight": (0, 10)},
 }
 SHOWN = {  # what is printed of an objective beside reconstruction and KL
     **{name: ("tc", "tc_of_mixture", "tc_of_pairs", "active") for name in ("beta_vae", "beta_tcvae")},
@@ -153,28 +122,36 @@ SHOWN = {  # what is printed of an objective beside reconstruction and KL
 }
 
 
-def study(train_set, images):
+def study(train_set, test_set, images, out):
     """Train and measure every lane; return rows."""
+    axes = {f"{objective}:{name}": values for objective, grid in STUDY.items() for name, values in grid.items()}
+    sweep = jaxvae.train(
+        train_set,
+        eval_data=test_set,
+        objective=list(STUDY),
+        sweep=axes | {"annealed_vae:capacity_steps": [0.6 * FLAGS.steps], "seed": range(FLAGS.seeds)},
+        steps=FLAGS.steps,
+        critic_width=128,
+        critic_depth=3,
+        workdir=out / "study",
+        **COMMON,
+    )
     rows = []
-    for objective, lanes in STUDY.items():
-        began = time.process_time()
-        program = Program("mlp", objective, train_set.shape, batch_size=100, **CRITIC)
-        if objective == "annealed_vae":
-            lanes = [lane | {"capacity_steps": 0.6 * FLAGS.steps} for lane in lanes]
-        hypers = numbers(program, lanes)
-        state = train(program, train_set, hypers, start(program, hypers), FLAGS.steps)
-        for index, lane in enumerate(lanes):
-            params = jax.tree.map(lambda leaf, i=index: leaf[i], state.params["vae"]["model"])
-            row = {"objective": objective, **lane, **measure(program, params, images)}
-            rows.append(row)
-            words = " ".join(f"{n}={row[n]:.4g}" for n in ("reconstruction", "kl", *SHOWN[objective]))
-            given = ", ".join(f"{n}={v:g}" for n, v in lane.items())
-            print(f"{objective:19s} {given:52s} {words}", flush=True)
-        print(f"    {time.process_time() - began:.0f} s of CPU", flush=True)
-    plain = rows[0]
+    for lane in sweep.lanes:
+        given = {name: lane[name] for name in STUDY[lane["objective"]]}
+        row = {
+            "objective": lane["objective"],
+            **given,
+            "seed": lane["seed"],
+            **measure(sweep.model(lane["lane"]), images),
+        }
+        rows.append(row)
+        words = " ".join(f"{n}={row[n]:.4g}" for n in ("reconstruction", "kl", *SHOWN[lane["objective"]]))
+        said = ", ".join(f"{n}={v:g}" for n, v in given.items())
+        print(f"{lane['objective']:19s} {said:52s} {words}", flush=True)
     told = ("tc", "tc_of_mixture", "tc_of_pairs", "off_means", "diagonal_means", "off_codes", "diagonal_codes")
     told += ("active", "least_kl", "hoyer", "near_zero")
-    print("a plain VAE         " + " ".join(f"{n}={plain[n]:.4g}" for n in told), flush=True)
+    print("a plain VAE         " + " ".join(f"{n}={rows[0][n]:.4g}" for n in told), flush=True)
     return rows
 
 
@@ -209,33 +186,32 @@ def neighbours_accuracy(codes, labels, neighbours=10):
     return float((votes.argmax(1) == labels[half:]).mean())
 
 
-def two_latents(train_set, test_set, images):
-    """Return [(title, codes, accuracy)] of a plain VAE and of label guidance before and after its weight has faded."""
+def two_latents(train_set, test_set, images, out):
+    """Return [(title, step, codes, accuracy)]: a plain VAE, and label guidance before and after its weight fades."""
     labels, found = np.asarray(test_set.factors[:, 0]), []
-    fade = {"label_steps": float(FLAGS.steps), "label_sharpness": 20.0 / FLAGS.steps}
-    for objective, lane in (("vae", {}), ("label_guided_vae", fade)):
-        program = Program(
-            "mlp",
-            objective,
-            train_set.shape,
-            "gaussian",
+    fade = {"label_steps": [FLAGS.steps], "label_sharpness": [20.0 / FLAGS.steps]}
+    for objective, axes, until, heading in (
+        ("vae", {}, 2.0, "plain VAE"),
+        ("label_guided_vae", fade, 0.6, "label-guided, before the weight fades"),
+        ("label_guided_vae", fade, 2.0, "label-guided, after"),
+    ):
+        steps = int(until * FLAGS.steps)
+        sweep = jaxvae.train(
+            train_set,
+            eval_data=test_set,
+            objective=objective,
+            sweep=axes | {"sigma": [math.sqrt(0.5)]},
+            likelihood="gaussian",
             latent_dim=2,
-            batch_size=100,
-            label_sizes=train_set.factor_sizes if lane else (),
+            steps=steps,
+            workdir=out / f"{objective}_{steps}",
+            **COMMON,
         )
-        hypers = numbers(program, [lane | {"sigma": math.sqrt(0.5)}])
-        state, done = start(program, hypers), 0
-        for until, title in ((0.6, "before the weight fades"), (2.0, "after")) if lane else ((2.0, "plain VAE"),):
-            state = train(program, train_set, hypers, state, int(until * FLAGS.steps) - done)
-            done = int(until * FLAGS.steps)
-            params = jax.tree.map(lambda leaf: leaf[0], state.params["vae"]["model"])
-            out = outputs(program, params, images)
-            nll = models.likelihood(program).nll(out.logits, images, {"sigma": math.sqrt(0.5)}).mean()
-            codes = np.asarray(out.q.mean, float)
-            accuracy = neighbours_accuracy(codes, labels)
-            heading = f"label-guided, {title}" if lane else title
-            found.append((heading, done, codes, accuracy))
-            print(f"{heading}: step {done}, digits told by 10 neighbours {accuracy:.3f}, nll {nll:.2f}", flush=True)
+        codes = np.asarray(sweep.model(0).encode(images)[0], float)
+        accuracy = neighbours_accuracy(codes, labels)
+        found.append((heading, steps, codes, accuracy))
+        nll = sweep.results[0]["reconstruction"]
+        print(f"{heading}: step {steps}, digits told by 10 neighbours {accuracy:.3f}, nll {nll:.2f}", flush=True)
     return found, labels
 
 
@@ -264,13 +240,13 @@ def main(_):
     """Train, measure, print, draw."""
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
-    train_set, test_set = (datasets.load("mnist", split, FLAGS.data_dir) for split in ("train", "test"))
-    images = test_set.batch(jnp.arange(len(test_set)))
+    train_set, test_set = (jaxvae.data.load("mnist", split, FLAGS.data_dir) for split in ("train", "test"))
+    images = test_set.images(range(len(test_set)))
     if "labels" in FLAGS.parts:
-        found, labels = two_latents(train_set, test_set, images)
+        found, labels = two_latents(train_set, test_set, images, out)
         save_figure(draw_two_latents(found, labels), out / "two_latents.png")
     if "study" in FLAGS.parts:
-        rows = study(train_set, images)
+        rows = study(train_set, test_set, images, out)
         (out / "rows.json").write_text(json.dumps(rows, indent=1))
         save_figure(draw_total_correlation(rows), out / "total_correlation.png")
     print(f"table and figures: {out}; {time.process_time() / 60:.1f} minutes of CPU in all")

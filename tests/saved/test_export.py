@@ -115,6 +115,4 @@ def test_a_sweep_of_version_0_1_opens(tmp_path):
     np.testing.assert_allclose(mean, expected["mean"], atol=1e-6)
     np.testing.assert_allclose(logvar, expected["logvar"], atol=1e-6)
     np.testing.assert_allclose(opened.decode(mean), expected["decoded"], atol=1e-6)
-    assert (
-        sweep.plot("training_curves") is not None and "beta_vae" not in sweep.table()
-    )  # one lane: nothing to tell apart
+    assert sweep.plot("training_curves") is not None and "beta_vae" not in sweep.table()  # one lane, nothing to compare

@@ -221,7 +221,7 @@ import jax, jax.numpy as jnp, numpy as np, sys
 {before}
 import jaxvae
 images = np.load({images!r})
-metrics = "mig,irs,factor_vae,beta_vae,dci,sap,infomec,mig_sampled,udr"
+metrics = "mig,irs,factor_vae,sap,udr"
 sweep = jaxvae.train(images["images"], factors=images["factors"], objective="beta_vae,factor_vae", architecture="mlp",
                      sweep={{"seed": range(3)}}, steps=30, batch_size=8, latent_dim=3, critic_width=8, critic_depth=2,
                      lr=1e-3, metrics=metrics, lanes="map", say=None)
@@ -232,10 +232,10 @@ print(codes.dtype, *sorted(sweep.results[2].items()), float(codes.sum()), float(
 """
 
 
-def script(images, before="", **environment):
+def script(images, before=""):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(images=str(images), before=before)],
-        env=os.environ | {"XLA_FLAGS": "", "PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True,
+        env=os.environ | {"XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
@@ -244,9 +244,7 @@ def script(images, before="", **environment):
 def test_a_script_after_jax_was_used_and_in_64_bits_gets_the_same_numbers(images):
     plain = script(images)
     assert plain[0] == "float32"
-    assert script(images, "jnp.ones(3).block_until_ready()") == plain
-    assert script(images, "jax.config.update('jax_enable_x64', True); jnp.ones(3)") == plain
-    assert script(images, JAX_ENABLE_X64="1") == plain
+    assert script(images, "jax.config.update('jax_enable_x64', True); jnp.ones(3).block_until_ready()") == plain
 
 
 def test_a_notebook_cell_trains_and_shows_the_sweep(images, tmp_path):
