@@ -10,6 +10,7 @@ from absl.testing import flagsaver
 
 from conftest import ROOT
 from jaxvae import cli
+from jaxvae.report import saving
 
 SIZE = 8
 
@@ -34,6 +35,14 @@ def command(images):
         "--critic_depth=2", "--lr=1e-3", "--steps=60", "--log_every=20", "--lanes=map",
         "--metrics=beta_vae,factor_vae,mig,udr",
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def no_figures():
+    """Write pages without figures, which take longer than all else of a tiny sweep; `sweep.plot` still draws."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(saving, "PLOTS", {})
+        yield
 
 
 @pytest.fixture(scope="module")

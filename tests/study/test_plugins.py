@@ -14,6 +14,8 @@ from jaxvae.objectives import Term
 from jaxvae.types import Hyper, InputError, Metric, Range, Size
 from tiny_sweep import run_in_process
 
+pytestmark = pytest.mark.usefixtures("no_figures")
+
 
 @pytest.fixture
 def clean():

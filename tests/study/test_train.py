@@ -16,9 +16,12 @@ import pytest
 
 import jaxvae
 from conftest import ROOT
+from jaxvae.report import saving
 from jaxvae.training import loop
 from jaxvae.types import InputError
 from tiny_sweep import run_in_process
+
+pytestmark = pytest.mark.usefixtures("no_figures")
 
 SMALL = {"architecture": "mlp", "latent_dim": 3, "batch_size": 8, "lr": 1e-3, "steps": 60, "log_every": 20}
 CRITIC = {"critic_width": 8, "critic_depth": 2}
@@ -70,8 +73,13 @@ def test_a_sweep_is_a_value(trained, tmp_path):
         trained.plot("scors")
     with pytest.raises(InputError, match="does not apply to this sweep"):
         trained.plot("label_swaps")
-    report = trained.report()
-    assert report == trained.path / "report.html" and report.stat().st_size > 100_000
+
+
+def test_the_report_is_written_anew(trained, monkeypatch):
+    monkeypatch.setattr(saving, "PLOTS", {"losses": jaxvae.report.PLOTS["losses"]})
+    path = trained.report()
+    assert path == trained.path / "report.html" and (trained.path / "figures" / "losses.png").exists()
+    assert "data:image/png" in path.read_text()
 
 
 def test_rows_are_what_pandas_takes(trained):
