@@ -112,7 +112,10 @@ def parse(argv: list[str]) -> list[str]:
     try:
         given = FLAGS.read_flags_from_files(list(argv[1:]), force_gnu=False)
         load_plugins(given)  # what they add has flags too
-        chosen = any(name in _names(argv[1:]) for name in (*CHOOSING, "help", "helpfull", "helpshort", "list"))
+        if _names(given) & {"help", "helpshort"}:
+            print(f"{__doc__}\n{FLAGS.module_help(define_sizes.__module__)}\n--helpfull lists flags of libraries too.")
+            sys.exit(0)
+        chosen = any(name in _names(argv[1:]) for name in (*CHOOSING, "helpfull", "list"))
         left = FLAGS(argv)
         if not chosen and not holds_the_study():
             FLAGS.unparse_flags()

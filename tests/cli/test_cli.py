@@ -266,6 +266,22 @@ def test_stopped_anywhere_it_goes_on_to_the_same_parameters(longer, tmp_path, ho
     assert [(r["lane"], r["step"]) for r in rows[0]] == [(r["lane"], r["step"]) for r in rows[1]]
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--helpshort", "--objective=vae"]])
+def test_help_lists_every_flag_and_declared_size(arguments, capsys):
+    assert run_in_process(*arguments) == 0
+    printed = capsys.readouterr().out
+    for words in (
+        "--objective:",
+        "--plugins:",
+        "--critic_width:",
+        "--groups_per_scale:",
+        "Default: 2,2.",
+        "jaxvae --list",
+    ):
+        assert words in printed
+    assert "whole numbers from 1. Default: 1000." in " ".join(printed.split())
+
+
 def test_a_workdir_in_use_is_not_touched(command, finished):
     import fcntl
 
