@@ -92,6 +92,12 @@ def _line(error: Exception, path: pathlib.Path) -> int | None:
     return line
 
 
+def missing(spec: Spec) -> str:
+    """Return what to say where something that a sweep uses is unknown; "" where all plug-ins it names have been run."""
+    absent = [name for name in spec.plugins if name not in _loaded and name not in sys.modules]
+    return f"The sweep was trained with plug-ins; load them first: {', '.join(absent)}" if absent else ""
+
+
 def used(spec: Spec) -> tuple[str, ...]:
     """Return the plug-ins to record for a sweep: those it names, and where else an entry that it uses comes from."""
     names = {*(spec.metrics or ()), spec.dataset}

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxvae import data, evaluate, report
+from jaxvae import data, evaluate, plugins, report
 from jaxvae.data import Dataset
 from jaxvae.parallel import hosts
 from jaxvae.parallel.machine import device_name
 from jaxvae.study.sweep import Sweep
 from jaxvae.training import loop, spec, workdir
-from jaxvae.types import Results, look_up
+from jaxvae.types import InputError, Results, look_up
 from jaxvae.version import __version__
 
 
@@ -46,7 +46,10 @@ def check(chosen: spec.Spec, train: Dataset, evaluation: Dataset, *, evaluated_o
     Raises:
         InputError: what was given, what is legal, what to change.
     """
-    chosen = spec.complete(chosen)
+    try:
+        chosen = spec.complete(chosen)
+    except InputError as error:
+        raise InputError(f"{error} {plugins.missing(chosen)}".rstrip()) from None
     groups = spec.expand(chosen, train.shape, len(train), train.factor_sizes)
     evaluate.choose_metrics(chosen.metrics, evaluation)
     return Job(chosen, groups, train, evaluation, evaluated_on, command)
