@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.errors import DataError
@@ -10,6 +12,8 @@ from jaxvae.types import in_32_bits
 
 NAME = "arrays"
 """What a data set made of arrays is called in a sweep's spec."""
+
+_ROUNDING = 1e-5  # floats this far outside [0, 1] are rounding
 
 
 @in_32_bits
@@ -51,8 +55,52 @@ def from_arrays(
     return assemble(name, images, values, names, annotation=kind)
 
 
+def white_of(where: str, images, *, whole: bool) -> int:
+    """Return the number that white has in images: 1 or 255. Data sets and models alike ask here, and nowhere else.
+
+    Floats are in [0, 1] and booleans are black or white. uint8 are 0 … 255, with one exception: a whole data set that
+    holds nothing but 0 and 1 is black and white, the form in which dSprites is stored. A batch that does might as well
+    be nearly black images of 0 … 255, so it is refused rather than guessed. Other types are refused.
+
+    Args:
+        where: what to begin an error with.
+        images: an array of NumPy or JAX; of one that is being traced only the type is known, and floats are trusted.
+        whole: whether they are all images of a data set, rather than some.
+
+    Raises:
+        DataError: they are none of the above; one line that says what was given and what is wanted.
+    """
+    traced = isinstance(images, jax.core.Tracer)
+    if images.dtype == bool:
+        return 1
+    if jnp.issubdtype(images.dtype, jnp.floating):
+        if images.size and not traced:
+            least, most = float(images.min()), float(images.max())
+            if not (least >= -_ROUNDING and most <= 1 + _ROUNDING):
+                raise DataError(
+                    f"{where}: images are {images.dtype} from {least:g} to {most:g}; floats must be in [0, 1], and "
+                    "integers uint8 in 0 … 255: images.astype(np.uint8) where they are 0 … 255"
+                )
+        return 1
+    if images.dtype != np.uint8:
+        raise DataError(
+            f"{where}: images are {images.dtype}, they must be uint8 0..255 or floats in [0, 1]: "
+            "images.astype(np.uint8) where they are 0 … 255"
+        )
+    if traced:
+        raise DataError(f"{where}: uint8 images are looked at, which cannot be done inside jit: give floats in [0, 1]")
+    if not images.size or int(images.max()) != 1:
+        return 255
+    if not whole:
+        raise DataError(
+            f"{where}: images are uint8 of nothing but 0 and 1, either black and white or nearly black of 0 … 255: "
+            "images.astype(bool) where 1 is white, images / 255 where 255 is"
+        )
+    return 1
+
+
 def checked_images(where: str, images) -> np.ndarray:
-    """Return images as uint8[N, H, W, C] in 0 … 255, or 0/1.
+    """Return all images of a data set as uint8[N, H, W, C] in 0 … 255, or 0/1 where `white_of` them is 1.
 
     Args:
         where: what to begin an error with.
@@ -62,30 +110,28 @@ def checked_images(where: str, images) -> np.ndarray:
         DataError: another dtype, floats outside [0, 1], another shape, or channels that come first.
     """
     images = np.asarray(images)
-    if images.dtype == bool:
-        images = images.astype(np.uint8)
-    if np.issubdtype(images.dtype, np.floating) and images.size:
-        least, most = float(images.min()), float(images.max())
-        if not (least >= 0 and most <= 1):
-            raise DataError(
-                f"{where}: images are {images.dtype} from {least:g} to {most:g}; floats must be in [0, 1], and "
-                "integers uint8 in 0 … 255: images.astype(np.uint8) where they are 0 … 255"
-            )
-        images = np.round(255 * images).astype(np.uint8)
-    if images.dtype != np.uint8:
-        raise DataError(
-            f"{where}: images are {images.dtype}, they must be uint8 0..255 or floats in [0, 1]: "
-            "images.astype(np.uint8) where they are 0 … 255"
-        )
+    if white_of(where, images, whole=True) == 1 and images.dtype != np.uint8:
+        images = images.astype(np.uint8) if images.dtype == bool else np.round(255 * images).astype(np.uint8)
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or 0 in images.shape:
         raise DataError(f"{where}: images must be [N, H, W] or [N, H, W, C] and not empty, got shape {images.shape}")
-    if images.shape[1] in (1, 3) and images.shape[3] not in (1, 3):
+    if _channels_first(images.shape):
         raise DataError(
             f"{where}: images of shape {images.shape} look channel-first: images.transpose(0, 2, 3, 1) is wanted"
         )
     return images
+
+
+def _channels_first(shape: tuple[int, ...]) -> bool:
+    """Return whether [N, H, W, C] rather reads as [N, C, H, W], whatever the number of channels.
+
+    It does where the last axis is too long for channels and the second one is the shortest, or alone different from a
+    square; and where the second one is 1 or 3 and the last one is neither.
+    """
+    _, first, middle, last = shape
+    odd = first < min(middle, last) or middle == last != first
+    return (last > 4 and odd) or (first in (1, 3) and last not in (1, 3))
 
 
 def checked_indices(where: str, key: str, values: np.ndarray, count: int) -> np.ndarray:

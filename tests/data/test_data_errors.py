@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 import tiny_data
-from jaxvae.data import DATASETS, DataError, DataNotFoundError, load
+from jaxvae.data import DATASETS, DataError, DataNotFoundError, from_arrays, load
 from jaxvae.types import InputError
 
 STEM = tiny_data.DSPRITES_STEM
@@ -377,7 +377,7 @@ def test_folder_of_folders_only(pictures):
 
 SIX = tiny_data.numbered(6)
 WRONG_NPZ = {
-    "floats": ({"images": SIX * 1.0}, ("float64 from 0", "[0, 1]", "uint8")),
+    "floats": ({"images": SIX * 255.0}, ("float64 from 0", "[0, 1]", "uint8")),
     "floats below 0": ({"images": SIX / 255 - 0.5}, ("float64 from -0.5", "[0, 1]")),
     "floats that are none": ({"images": SIX * np.nan}, ("float64 from nan", "[0, 1]")),
     "int64": ({"images": SIX.astype(int)}, ("int64", "uint8 0..255")),
@@ -421,6 +421,22 @@ def test_npz_of_wrong_arrays(case, tmp_path):
     arrays, words = WRONG_NPZ[case]
     np.savez(tmp_path / "mine.npz", **arrays)
     assert_refused("npz", tmp_path / "mine.npz", *words, data_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 64, 64), (4, 64, 64), (12, 64, 64), (64, 8, 8), (3, 48, 64), (2, 64, 48), (1, 28, 28), (3, 4, 4)]
+)
+def test_channels_that_come_first_are_recognised_whatever_their_number(shape):
+    with pytest.raises(DataError, match="channel-first") as caught:
+        from_arrays(np.zeros((6, *shape), np.uint8))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "shape", [(64, 64, 4), (64, 64, 13), (48, 64, 2), (8, 8, 8), (3, 3, 3), (1, 28, 1), (3, 64, 3), (30, 20, 5)]
+)
+def test_channels_that_come_last_are_taken_whatever_their_number(shape):
+    assert from_arrays(np.zeros((6, *shape), np.uint8)).shape == shape
 
 
 @pytest.mark.parametrize("harm", ["empty", "text", "npy", "pickle", "cut short", "damaged"])
