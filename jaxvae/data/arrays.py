@@ -1,5 +1,6 @@
 """Arrays of one's own as a Dataset: what is taken, and what is said of what is not. Knows no file."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -31,8 +32,10 @@ def from_arrays(
     Args:
         images: [N, H, W, C] or [N, H, W]: uint8 in 0 … 255 (or 0/1), booleans, or floats in [0, 1], which are kept as
             uint8.
-        factors: integers [N, K] from 0, independent generative factors; or None.
-        labels: integers [N] or [N, K] from 0, classes or attributes; or None. Not beside factors.
+        factors: integers [N, K] from 0 or booleans, independent generative factors; or None. A column whose values
+            leave gaps, such as 0, 45, … 315 or identifiers, is numbered anew in their order; Dataset.factor_values has
+            what the numbers stand for.
+        labels: the same [N] or [N, K], classes or attributes; or None. Not beside factors.
         factor_names: K names; by default factor_0, … or label.
         name: what the data set is called.
         where: what to begin an error with.
@@ -48,11 +51,11 @@ def from_arrays(
             raise DataError(f"{where}: factor_names are given without factors or labels")
         return assemble(name, images, annotation="none")
     kind, known = ("factors", factors) if labels is None else ("labels", labels)
-    values = checked_indices(where, kind, np.asarray(known), len(images))
+    values, called = numbered(checked_indices(where, kind, np.asarray(known), len(images)))
     width = values.shape[1]
     default = ("label",) if kind == "labels" and width == 1 else tuple(f"{kind[:-1]}_{k}" for k in range(width))
     names = default if factor_names is None else _names(where, factor_names, width)
-    return assemble(name, images, values, names, annotation=kind)
+    return assemble(name, images, values, names, annotation=kind, factor_values=called)
 
 
 def white_of(where: str, images, *, whole: bool) -> int:
@@ -135,7 +138,7 @@ def _channels_first(shape: tuple[int, ...]) -> bool:
 
 
 def checked_indices(where: str, key: str, values: np.ndarray, count: int) -> np.ndarray:
-    """Return values as i32[count, K] class indices; labels may also be [count], a single one of each image.
+    """Return values as integers [count, K] from 0; labels may also be [count], a single one of each image.
 
     Raises:
         DataError: they are no integers from 0, or not one row an image.
@@ -144,14 +147,67 @@ def checked_indices(where: str, key: str, values: np.ndarray, count: int) -> np.
     if values.ndim not in ((1, 2) if single else (2,)) or len(values) != count or 0 in values.shape:
         expected = f"[{count}] or " * single + f"[{count}, K]"
         raise DataError(f"{where}: {key} must be integers {expected}, one row an image, got shape {values.shape}")
+    if values.dtype == bool:
+        values = values.astype(np.uint8)
     integers = np.issubdtype(values.dtype, np.integer)
-    if not integers or values.min() < 0 or values.max() > np.iinfo(np.int32).max:
+    if not integers or values.min() < 0:
         reach = f", {values.min()} to {values.max()}" if integers else ""
         raise DataError(
             f"{where}: {key} must be class indices, integers from 0, got {values.dtype}{reach}: "
             "np.unique(column, return_inverse=True)[1] turns a column of values into indices"
         )
-    return values.astype(np.int32).reshape(count, -1)
+    return values.reshape(count, -1)
+
+
+def numbered(values: np.ndarray) -> tuple[np.ndarray, tuple[tuple[int, ...], ...]]:
+    """Return integers [N, K] numbered 0, 1, 2, … in each column in their order, and what the numbers stand for.
+
+    A column that is numbered so already comes back as it is, with () for what its numbers stand for; where all are,
+    there is one () for all.
+    """
+    numbers, called = np.empty(values.shape, np.int32), []
+    for k, column in enumerate(values.T):
+        distinct, numbers[:, k] = np.unique(column, return_inverse=True)
+        called.append(() if int(distinct[-1]) == len(distinct) - 1 else tuple(distinct.tolist()))
+    return numbers, tuple(called) if any(called) else ()
+
+
+def numbered_as(where: str, data: Dataset, other: Dataset) -> Dataset:
+    """Return data with the classes of its labels numbered as they are in another data set, by what they are called.
+
+    Args:
+        where: what to begin an error with.
+        data: the data set; it comes back as it is where its numbers mean the same already.
+        other: a data set that knows all of its values.
+
+    Raises:
+        DataError: it does not.
+    """
+    if len(data.factor_sizes) != len(other.factor_sizes):
+        raise DataError(
+            f"{where} has {len(data.factor_sizes) or 'no'} labels of each image, the training set has "
+            f"{len(other.factor_sizes) or 'none'}: give the same"
+        )
+    factors = np.asarray(data.factors)
+    moved = factors.copy()
+    for k, name in enumerate(other.factor_names):
+        places = {value: place for place, value in enumerate(other.values_of(k))}
+        unknown = [value for value in data.values_of(k) if value not in places]
+        if unknown:
+            raise DataError(
+                f"{where} has {name} {unknown[0]}, which the training set lacks: leave such images out, or train on "
+                "all values"
+            )
+        moved[:, k] = np.array([places[value] for value in data.values_of(k)], np.int32)[factors[:, k]]
+    if (moved == factors).all():
+        return data
+    return dataclasses.replace(
+        data,
+        factors=jnp.asarray(moved),
+        factor_sizes=other.factor_sizes,
+        factor_values=other.factor_values,
+        complete_grid=False,
+    )
 
 
 def _names(where: str, given: Sequence[str], width: int) -> tuple[str, ...]:

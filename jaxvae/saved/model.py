@@ -28,7 +28,8 @@ class Model:
     """One trained VAE, ready to encode and decode on whatever device is there.
 
     A conditional model ("cvae+…") is told the labels of every image and code: integers [B, K], a column for each label
-    of the data it was trained on, or [B] where there is one. Other models take none. Either way an InputError says so.
+    of the data it was trained on, or [B] where there is one. They are numbers as in Dataset.factors, which count the
+    values where those leave gaps (see Dataset.factor_values). Other models take none. Either way an InputError says so.
 
     Attributes:
         program: architecture, likelihood, image shape, number of latents.

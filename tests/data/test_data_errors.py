@@ -392,7 +392,15 @@ WRONG_NPZ = {
     "no factors": ({"images": SIX, "factors": np.zeros((6, 0), int)}, ("factors", "(6, 0)")),
     "float factors": ({"images": SIX, "factors": np.ones((6, 2))}, ("factors", "float64", "np.unique")),
     "negative factors": ({"images": SIX, "factors": -np.ones((6, 2), int)}, ("factors", "-1", "np.unique")),
-    "huge factors": ({"images": SIX, "factors": np.full((6, 2), 1 << 40)}, ("factors", "1099511627776", "np.unique")),
+    "label": ({"images": SIX, "label": np.zeros(6, int)}, ("'label', which nobody reads", "'labels'")),
+    "Factors": ({"images": SIX, "Factors": np.zeros((6, 2), int)}, ("'Factors', which nobody reads", "'factors'")),
+    "lables": ({"images": SIX, "lables": np.zeros(6, int)}, ("'lables', which nobody reads", "'labels'")),
+    "factorNames": (
+        {"images": SIX, "factors": np.zeros((6, 2), int), "factorNames": np.array(["a", "b"])},
+        ("'factorNames', which nobody reads", "'factor_names'"),
+    ),
+    "image beside images": ({"images": SIX, "image": SIX}, ("'image', which nobody reads", "'images'")),
+    "names of nothing": ({"images": SIX, "factor_names": np.array(["a"])}, ("factor_names", "without factors")),
     "fewer names": (
         {"images": SIX, "factors": np.zeros((6, 2), int), "factor_names": np.array(["a"])},
         ("factor_names", "2 different strings", "['a']"),
@@ -457,6 +465,12 @@ def test_harmed_npz(harm, tmp_path):
     else:
         flip(path)
     assert_refused("npz", path, "np.savez", data_dir=path)
+
+
+def test_npz_keys_like_no_other_are_passed_over(tmp_path):
+    others = {"y": np.zeros(6), "latents_values": np.zeros((6, 2)), "label_names": np.array(["a"]), "ids": np.arange(6)}
+    np.savez(tmp_path / "mine.npz", images=SIX, labels=np.zeros(6, int), lables=np.zeros(6, int), **others)
+    assert load("npz", data_dir=tmp_path).factor_names == ("label",)
 
 
 def test_npz_folder_with_several(tmp_path):
