@@ -347,9 +347,10 @@ def test_folder_names_the_first_image_of_another_size(pictures):
     assert_refused("folder", pictures / "1.png", "10x12", "0.png", "12x10", "resize", data_dir=pictures)
 
 
-def test_folder_refuses_more_than_8_bits(pictures):
-    PIL.Image.fromarray(np.full((10, 12), 40000, np.uint16)).save(pictures / "1.png")
-    assert_refused("folder", pictures / "1.png", "8 bits", "convert", data_dir=pictures)
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_folder_refuses_values_of_which_nothing_says_what_is_white(mode, pictures):
+    PIL.Image.new(mode, (12, 10), 40000).save(pictures / "1.tif")
+    assert_refused("folder", pictures / "1.tif", f"mode {mode}", "8 or 16 bits", data_dir=pictures)
 
 
 @pytest.mark.parametrize(
@@ -369,8 +370,10 @@ def test_folder_that_is_a_file(pictures):
     assert_refused("folder", pictures / "0.png", "is a file", data_dir=pictures / "0.png")
 
 
-def test_folder_of_folders_only(pictures):
-    assert_refused("folder", "no images directly in", pictures.parent, data_dir=pictures.parent)
+def test_folder_without_images_anywhere(pictures):
+    for i in range(3):
+        (pictures / f"{i}.png").rename(pictures / f".{i}.png")
+    assert_refused("folder", "no images directly in", pictures.parent, "subfolders", data_dir=pictures.parent)
 
 
 # --- a user's own npz ------------------------------------------------------------------------------------------------
