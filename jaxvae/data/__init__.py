@@ -43,7 +43,12 @@ _SOURCES = {
     "mnist": Source(idx.load_mnist, _TWO, "MNIST digits, 28x28, 10 classes", idx.OBTAIN_MNIST),
     "fashion_mnist": Source(idx.load_fashion_mnist, _TWO, "Fashion-MNIST, 28x28, 10 classes", idx.OBTAIN_FASHION),
     "celeb_a": Source(celeb_a.load_celeb_a, _THREE, "CelebA faces, 64x64x3, 40 attributes", celeb_a.OBTAIN),
-    "folder": Source(folder.load_folder, _ONE, "a folder of images of your own", folder.OBTAIN),
+    "folder": Source(
+        folder.load_folder,
+        _ONE,
+        "a folder of images of your own, or of subfolders, whose names are the labels",
+        folder.OBTAIN,
+    ),
     "npz": Source(npz.load_npz, _ONE, "an .npz of images of your own, with or without factors", npz.OBTAIN),
 }
 

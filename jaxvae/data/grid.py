@@ -28,6 +28,8 @@ class Dataset:
         factor_sizes: number of values of each factor.
         annotation: "factors" (independent generative factors), "labels" (a class or attributes only) or "none".
         complete_grid: whether image i has the factors of i in mixed radix, last factor fastest.
+        factor_values: what each class of each factor was called where the data was given, in order: numbers with gaps,
+            names of folders. () for a factor whose classes are called 0 … size-1, and for all where every one is.
     """
 
     pixels: jax.Array
@@ -39,14 +41,22 @@ class Dataset:
     factor_sizes: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     annotation: str = dataclasses.field(metadata={"static": True})
     complete_grid: bool = dataclasses.field(metadata={"static": True}, default=False)
+    factor_values: tuple[tuple[int | str, ...], ...] = dataclasses.field(metadata={"static": True}, default=())
 
     def __len__(self) -> int:
         return self.pixels.shape[0]
 
     def __repr__(self) -> str:
         height, width, channels = self.shape
-        factors = ", ".join(f"{n}:{s}" for n, s in zip(self.factor_names, self.factor_sizes, strict=True)) or "none"
+        called = [f" ({values[0]} … {values[-1]})" if values else "" for values in self.factor_values]
+        called = called or [""] * len(self.factor_names)
+        columns = zip(self.factor_names, self.factor_sizes, called, strict=True)
+        factors = ", ".join(f"{name}:{size}{words}" for name, size, words in columns) or "none"
         return f"Dataset({self.name}, {len(self)} images {height}x{width}x{channels}, {self.annotation}: {factors})"
+
+    def values_of(self, column: int) -> tuple[int | str, ...]:
+        """Return what the classes 0 … size-1 of a factor are called."""
+        return (self.factor_values and self.factor_values[column]) or tuple(range(self.factor_sizes[column]))
 
     def images(self, indices) -> jax.Array:
         """Return images uint8[B, H, W, C] in 0 … 255 for integer indices [B] in 0 … N-1."""
@@ -96,6 +106,7 @@ def assemble(
     *,
     annotation: str,
     factor_sizes: tuple[int, ...] | None = None,
+    factor_values: tuple[tuple[int | str, ...], ...] = (),
     packed_shape: tuple[int, int, int] | None = None,
 ) -> Dataset:
     """Put host arrays on the device as a Dataset.
@@ -110,6 +121,7 @@ def assemble(
         factor_names: K names.
         annotation: one of ANNOTATIONS.
         factor_sizes: number of values of each factor; by default the largest one seen plus one.
+        factor_values: what the classes are called, as Dataset has it.
         packed_shape: (H, W, C) when images are bits already, uint8[N, ceil(H*W*C/8)] as `pack` makes them.
 
     Raises:
@@ -153,6 +165,7 @@ def assemble(
         factor_sizes=tuple(sizes),
         annotation=annotation,
         complete_grid=complete,
+        factor_values=tuple(factor_values),
     )
 
 

@@ -15,6 +15,7 @@ from jaxvae.evaluate.encoding import encode, encode_in_place
 from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
+from jaxvae.metrics.scoring import MAX_VALUES
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import put_everywhere
 from jaxvae.saved.sweep import SavedSweep
@@ -31,8 +32,16 @@ def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[st
         data: the evaluation set.
 
     Raises:
-        InputError: an unknown name.
+        InputError: an unknown name, or factors of more values than can be counted.
     """
+    many = sum(data.factor_sizes) > MAX_VALUES
+    if many and data.annotation == "factors":
+        largest = int(np.argmax(data.factor_sizes))
+        raise InputError(
+            f"factor {data.factor_names[largest]!r} of {data.name} takes {data.factor_sizes[largest]} values and all "
+            f"factors {sum(data.factor_sizes)}, more than the {MAX_VALUES} that can be scored: leave out identifiers, "
+            "bin continuous quantities"
+        )
     reasons = {
         "labels": f"needs the factors the images were made from; {data.name} has labels only",
         "none": f"needs the factors the images were made from; {data.name} has none",
@@ -42,6 +51,8 @@ def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[st
         metric = look_up("metric", name, metrics.METRICS)
         if metric.of_clusters and len(data.factor_sizes) != 1:
             omitted[name] = f"needs one label of each image; {data.name} has {len(data.factor_sizes) or 'none'}"
+        elif metric.of_clusters and many:
+            omitted[name] = f"{data.name} has labels of {data.factor_sizes[0]} values, more than {MAX_VALUES}"
         elif metric.needs_factors and data.annotation != "factors":
             omitted[name] = reasons[data.annotation]
         else:

@@ -12,6 +12,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxvae import latents, models
+from jaxvae.data.arrays import white_of
 from jaxvae.saved import export
 from jaxvae.types import InputError, Networks, Program, in_32_bits, remember
 
@@ -27,7 +28,8 @@ class Model:
     """One trained VAE, ready to encode and decode on whatever device is there.
 
     A conditional model ("cvae+…") is told the labels of every image and code: integers [B, K], a column for each label
-    of the data it was trained on, or [B] where there is one. Other models take none. Either way an InputError says so.
+    of the data it was trained on, or [B] where there is one. They are numbers as in Dataset.factors, which count the
+    values where those leave gaps (see Dataset.factor_values). Other models take none. Either way an InputError says so.
 
     Attributes:
         program: architecture, likelihood, image shape, number of latents.
@@ -74,12 +76,15 @@ class Model:
         return jnp.asarray(labels, jnp.int32)
 
     def _images(self, images) -> jax.Array:
-        images = jnp.asarray(images)
+        if not isinstance(images, jax.Array):
+            images = np.asarray(images)
         if images.ndim != 4 or images.shape[1:] != self.program.image_shape:
             raise InputError(
                 f"this model takes images [B, {', '.join(map(str, self.program.image_shape))}], got {images.shape}"
             )
-        return images.astype(jnp.float32) / 255.0 if images.dtype == jnp.uint8 else images.astype(jnp.float32)
+        white = white_of("this model", images, whole=False)
+        images = jnp.asarray(images).astype(jnp.float32)
+        return images if white == 1 else images / float(white)
 
     def _codes(self, z) -> jax.Array:
         z = jnp.asarray(z, jnp.float32)
@@ -94,11 +99,13 @@ class Model:
         """Return mean and log-variance of q(z|x), each f32[B, D].
 
         Args:
-            images: [B, H, W, C], floats in [0, 1] or uint8 in 0 … 255.
+            images: [B, H, W, C], floats in [0, 1], uint8 in 0 … 255, or booleans: the same picture has the same code
+                in each form. A batch of uint8 that holds nothing but 0 and 1 is refused, since alone it may be black
+                and white or nearly black.
             labels: of the images, for a conditional model.
 
         Raises:
-            InputError: the shape is not the model's, or labels are missing, wrong or not wanted.
+            InputError: shape or values are not the model's, or labels are missing, wrong or not wanted.
         """
         images = self._images(images)
         return _compiled(self.program, "encode")(self.networks.variables, images, self._labels(labels, len(images)))

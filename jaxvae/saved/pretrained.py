@@ -1,24 +1,29 @@
-"""Published networks as Models: reads PyTorch's legacy files with NumPy alone. Knows no sweep."""
+"""Published networks as Models: reads PyTorch's files, of both formats, with NumPy alone. Knows no sweep."""
 
 import collections
 import json
 import math
 import pathlib
 import pickle
+import sys
+import zipfile
 from typing import Any, BinaryIO, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from jaxvae.saved.model import Model
+from jaxvae.saved.model import Model, check_fit
 from jaxvae.types import InputError, Networks, Program
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+_ZIP = b"PK\x03\x04"
 _DTYPES = {
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
-    "HalfStorage": "<f2",
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
+    "FloatStorage": np.dtype(np.float32),
+    "DoubleStorage": np.dtype(np.float64),
+    "HalfStorage": np.dtype(np.float16),
+    "BFloat16Storage": np.dtype(jnp.bfloat16),
+    "LongStorage": np.dtype(np.int64),
+    "IntStorage": np.dtype(np.int32),
 }
 
 
@@ -33,61 +38,103 @@ class _Tensor(NamedTuple):
     strides: tuple[int, ...]
 
 
+class _Storage(NamedTuple):
+    dtype: np.dtype
+    count: int  # of values
+
+
 class _Unpickler(pickle.Unpickler):
-    """Knows four names and runs nothing: a pickle that asks for any other is refused."""
+    """Knows a few names and runs nothing: a pickle that asks for any other is refused."""
 
     def __init__(self, file: BinaryIO):
         super().__init__(file)
-        self.dtypes: dict[str, str] = {}  # storage -> dtype
+        self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("collections", "OrderedDict"):
             return collections.OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
             return lambda storage, offset, shape, strides, *_: _Tensor(storage, offset, tuple(shape), tuple(strides))
+        if (module, name) == ("torch._utils", "_rebuild_parameter"):
+            return lambda tensor, *_: tensor
         if module == "torch" and name in _DTYPES:
             return name
         raise PretrainedError(f"asks for {module}.{name}, which no file of plain weights needs; it was not run")
 
     def persistent_load(self, pid: Any) -> str:
-        kind, dtype, key, _device, _count, view = pid
-        if kind != "storage" or view is not None:
+        kind, dtype, key, _device, count, *view = pid  # only the legacy format says whether it is a view
+        if kind != "storage" or any(part is not None for part in view):
             raise PretrainedError(f"refers to {kind!r}, which no file of plain weights needs")
-        self.dtypes[key] = _DTYPES[dtype]
+        self.storages[key] = _Storage(_DTYPES[dtype], int(count))
         return key
 
 
 def read_state_dict(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Read the weights that `torch.save(model.state_dict())` wrote before PyTorch 1.6.
+    """Read the weights that `torch.save(model.state_dict())` wrote, in either format. Nothing in it is executed.
 
-    The file is: a magic number, a protocol number, system facts, the state dict with references to storages, the list
-    of storages, then each storage as an int64 count and raw little-endian values. Nothing in it is executed.
+    Since PyTorch 1.6 the file is a zip archive: NAME/data.pkl is the state dict with references to storages, and
+    NAME/data/KEY the raw values of each, in the byte order that NAME/byteorder names (without it little).
+    Before, it is: a magic number, a protocol number, system facts, the state dict, the list of storages, then each
+    storage as an int64 count and raw little-endian values.
 
     Raises:
         PretrainedError: it is another kind of file, is cut short, or holds more than weights.
     """
     try:
         with open(path, "rb") as file:
-            if _Unpickler(file).load() != _MAGIC or _Unpickler(file).load() != _PROTOCOL:
-                raise PretrainedError("is not in PyTorch's legacy format (before 1.6)")
-            _Unpickler(file).load()  # sizes of C types on the machine that wrote it; the values below are fixed
-            reader = _Unpickler(file)
-            tensors = reader.load()
-            storages = {}
-            for key in _Unpickler(file).load():
-                dtype = np.dtype(reader.dtypes[key])
-                count = int.from_bytes(file.read(8), "little", signed=True)
-                raw = file.read(count * dtype.itemsize) if count >= 0 else b""
-                if len(raw) != count * dtype.itemsize:
-                    raise PretrainedError("is cut short")
-                storages[key] = np.frombuffer(raw, dtype)
+            zipped = file.read(len(_ZIP)) == _ZIP
+            file.seek(0)
+            tensors, storages = (_read_zip if zipped else _read_legacy)(file)
+        if not isinstance(tensors, dict) or not all(isinstance(tensor, _Tensor) for tensor in tensors.values()):
+            raise PretrainedError("holds something else than a state dict of tensors: save model.state_dict()")
         return {name: _view(storages[tensor.storage], tensor) for name, tensor in tensors.items()}
     except PretrainedError as error:
         raise PretrainedError(f"{path} {error}") from None
     except OSError as error:
-        raise PretrainedError(f"{path} cannot be read ({error.strerror})") from None
+        raise PretrainedError(f"{path} cannot be read ({error.strerror or error})") from None
     except Exception as error:  # a damaged pickle can raise almost anything
-        raise PretrainedError(f"{path} is damaged or not a PyTorch file ({type(error).__name__}: {error})") from None
+        words = " ".join(str(error).split())[:200]
+        raise PretrainedError(f"{path} is damaged or not a PyTorch file ({type(error).__name__}: {words})") from None
+
+
+def _read_zip(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        pickles = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
+        if len(pickles) != 1:
+            raise PretrainedError("is a zip archive, but not one that PyTorch wrote")
+        root = pickles[0].removesuffix("data.pkl")
+        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in names else b"little"
+        if order not in (b"little", b"big"):
+            raise PretrainedError(f"is of byte order {order.decode(errors='replace')!r}, neither little nor big")
+        with archive.open(pickles[0]) as stream:
+            reader = _Unpickler(stream)
+            tensors = reader.load()
+        raw = {key: archive.read(f"{root}data/{key}") for key in reader.storages}
+    little = order == b"little"
+    return tensors, {key: _values(raw[key], storage, little=little) for key, storage in reader.storages.items()}
+
+
+def _read_legacy(file: BinaryIO) -> tuple[Any, dict[str, np.ndarray]]:
+    if _Unpickler(file).load() != _MAGIC or _Unpickler(file).load() != _PROTOCOL:
+        raise PretrainedError("is not a file of PyTorch")
+    _Unpickler(file).load()  # sizes of C types on the machine that wrote it; the values below are fixed
+    reader = _Unpickler(file)
+    tensors = reader.load()
+    storages = {}
+    for key in _Unpickler(file).load():
+        dtype = reader.storages[key].dtype
+        count = int.from_bytes(file.read(8), "little", signed=True)
+        raw = file.read(count * dtype.itemsize) if count >= 0 else b""
+        storages[key] = _values(raw, _Storage(dtype, count), little=True)
+    return tensors, storages
+
+
+def _values(raw: bytes, storage: _Storage, *, little: bool) -> np.ndarray:
+    if len(raw) != storage.count * storage.dtype.itemsize:
+        raise PretrainedError("is cut short")
+    values = np.frombuffer(raw, storage.dtype)
+    return values if little == (sys.byteorder == "little") else values.byteswap()
 
 
 def _view(storage: np.ndarray, tensor: _Tensor) -> np.ndarray:
@@ -96,7 +143,7 @@ def _view(storage: np.ndarray, tensor: _Tensor) -> np.ndarray:
         raise PretrainedError("holds a tensor that reaches beyond its storage")
     strides = [s * storage.itemsize for s in tensor.strides]
     view = np.lib.stride_tricks.as_strided(storage[tensor.offset :], tensor.shape, strides, writeable=False)
-    return np.ascontiguousarray(view)
+    return np.array(view, order="C")  # ascontiguousarray would give a scalar an axis
 
 
 def _dense(weights: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
@@ -137,12 +184,13 @@ def load_pretrained(path: str | pathlib.Path) -> Model:
     Needs no PyTorch. The networks were trained on images in [0, 1] (MNIST resized to 32x32, CelebA squashed to 64x64).
 
     Raises:
-        PretrainedError: the folder or a file in it is missing, damaged, or another architecture.
+        PretrainedError: the folder or a file in it is missing, damaged, or another architecture, or the two files do
+            not fit each other.
     """
     path = pathlib.Path(path)
     try:
         specs = json.loads((path / "specs.json").read_text())
-        channels, height, width = specs["img_size"]
+        channels, height, width = map(int, specs["img_size"])
         model_type, latent_dim = specs["model_type"], int(specs["latent_dim"])
     except OSError as error:
         raise PretrainedError(f"{path / 'specs.json'} cannot be read ({error.strerror})") from None
@@ -150,11 +198,18 @@ def load_pretrained(path: str | pathlib.Path) -> Model:
         raise PretrainedError(f"{path / 'specs.json'} lacks img_size, model_type or latent_dim ({error!r})") from None
     if model_type != "Burgess":
         raise PretrainedError(f"{path} holds a network of type {model_type!r}; only 'Burgess' can be read")
+    if latent_dim < 1 or min(channels, height, width) < 1:
+        raise PretrainedError(f"{path / 'specs.json'} says img_size {specs['img_size']}, latent_dim {latent_dim}")
     program = Program("burgess", specs.get("loss", "pretrained"), (height, width, channels), latent_dim=latent_dim)
     weights = read_state_dict(path / "model.pt")
     try:
-        params = burgess_params(weights)
+        params = burgess_params({name: array.astype(np.float32) for name, array in weights.items()})
     except (KeyError, ValueError, IndexError) as error:
         raise PretrainedError(f"{path / 'model.pt'} does not hold a Burgess network ({error!r})") from None
+    try:
+        check_fit(program, {"params": params}, str(path))
+    except InputError as error:
+        said = f"img_size {specs['img_size']} and latent_dim {latent_dim}"
+        raise PretrainedError(f"{path / 'specs.json'} says {said}, which model.pt does not fit: {error}") from None
     about = {n: specs.get(n) for n in ("experiment", "loss", "dataset", "epochs", "lr", "batch_size", "seed")}
     return Model(program, Networks({"params": params}, {}), about)

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxvae import data as datasets
-from jaxvae import plugins
+from jaxvae import models, plugins
 from jaxvae.data import Dataset
+from jaxvae.data.arrays import numbered_as
 from jaxvae.parallel import hosts
 from jaxvae.study.running import Job, check, check_named, run
 from jaxvae.study.sweep import Sweep
@@ -60,8 +61,9 @@ def train(
         objective: one or several, each a name or terms joined by "+"; a comma-separated string will do.
         architecture: likewise.
         sweep: axes of the grid, {"beta": [1, 4], "factor_vae:gamma": [10], "seed": range(3)}; see `jaxvae --list`.
-        factors: of images in memory, integers [N, K] from 0: independent generative factors.
-        labels: of images in memory, integers [N] or [N, K] from 0: classes or attributes.
+        factors: of images in memory, integers [N, K] from 0: independent generative factors. Values that leave gaps are
+            numbered anew (see jaxvae.data.from_arrays).
+        labels: of images in memory, integers [N] or [N, K] from 0: classes or attributes; likewise.
         factor_names: K names.
         eval_data: a Dataset or images to score on; by default the evaluation split of a named data set, else the
             training set.
@@ -147,6 +149,8 @@ def _job(chosen: spec.Spec, data: Any, given: dict[str, Any], eval_data: Any, ot
     evaluation = train if eval_data is None else _dataset("eval_data", eval_data, others)
     if evaluation.shape != train.shape:
         raise InputError(f"eval_data has images {evaluation.shape}, data has {train.shape}; give images of one shape")
+    if evaluation is not train and any(map(models.needs_labels, chosen.architectures)):
+        evaluation = numbered_as("eval_data", evaluation, train)  # a model is told numbers, not values
     words = "the images it was trained on" if evaluation is train else "other images than it was trained on"
     return check(_recorded(chosen), train, evaluation, evaluated_on=words, command=_command(chosen))
 
@@ -162,8 +166,8 @@ def _dataset(argument: str, data: Any, known: dict[str, Any]) -> Dataset:
         if beside:
             raise InputError(f"{', '.join(beside)} go with images in memory; a Dataset has its own")
         return data
-    if known["factors"] is None and known["labels"] is None:
-        known = known | {"factor_names": None}
+    if argument == "eval_data" and known["factors"] is None and known["labels"] is None:
+        known = known | {"factor_names": None}  # those are of the training set
     return datasets.from_arrays(data, **known, where=argument)
 
 

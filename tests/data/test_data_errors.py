@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 import tiny_data
-from jaxvae.data import DATASETS, DataError, DataNotFoundError, load
+from jaxvae.data import DATASETS, DataError, DataNotFoundError, from_arrays, load
 from jaxvae.types import InputError
 
 STEM = tiny_data.DSPRITES_STEM
@@ -347,9 +347,10 @@ def test_folder_names_the_first_image_of_another_size(pictures):
     assert_refused("folder", pictures / "1.png", "10x12", "0.png", "12x10", "resize", data_dir=pictures)
 
 
-def test_folder_refuses_more_than_8_bits(pictures):
-    PIL.Image.fromarray(np.full((10, 12), 40000, np.uint16)).save(pictures / "1.png")
-    assert_refused("folder", pictures / "1.png", "8 bits", "convert", data_dir=pictures)
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_folder_refuses_values_of_which_nothing_says_what_is_white(mode, pictures):
+    PIL.Image.new(mode, (12, 10), 40000).save(pictures / "1.tif")
+    assert_refused("folder", pictures / "1.tif", f"mode {mode}", "8 or 16 bits", data_dir=pictures)
 
 
 @pytest.mark.parametrize(
@@ -369,15 +370,17 @@ def test_folder_that_is_a_file(pictures):
     assert_refused("folder", pictures / "0.png", "is a file", data_dir=pictures / "0.png")
 
 
-def test_folder_of_folders_only(pictures):
-    assert_refused("folder", "no images directly in", pictures.parent, data_dir=pictures.parent)
+def test_folder_without_images_anywhere(pictures):
+    for i in range(3):
+        (pictures / f"{i}.png").rename(pictures / f".{i}.png")
+    assert_refused("folder", "no images directly in", pictures.parent, "subfolders", data_dir=pictures.parent)
 
 
 # --- a user's own npz ------------------------------------------------------------------------------------------------
 
 SIX = tiny_data.numbered(6)
 WRONG_NPZ = {
-    "floats": ({"images": SIX * 1.0}, ("float64 from 0", "[0, 1]", "uint8")),
+    "floats": ({"images": SIX * 255.0}, ("float64 from 0", "[0, 1]", "uint8")),
     "floats below 0": ({"images": SIX / 255 - 0.5}, ("float64 from -0.5", "[0, 1]")),
     "floats that are none": ({"images": SIX * np.nan}, ("float64 from nan", "[0, 1]")),
     "int64": ({"images": SIX.astype(int)}, ("int64", "uint8 0..255")),
@@ -392,7 +395,15 @@ WRONG_NPZ = {
     "no factors": ({"images": SIX, "factors": np.zeros((6, 0), int)}, ("factors", "(6, 0)")),
     "float factors": ({"images": SIX, "factors": np.ones((6, 2))}, ("factors", "float64", "np.unique")),
     "negative factors": ({"images": SIX, "factors": -np.ones((6, 2), int)}, ("factors", "-1", "np.unique")),
-    "huge factors": ({"images": SIX, "factors": np.full((6, 2), 1 << 40)}, ("factors", "1099511627776", "np.unique")),
+    "label": ({"images": SIX, "label": np.zeros(6, int)}, ("'label', which nobody reads", "'labels'")),
+    "Factors": ({"images": SIX, "Factors": np.zeros((6, 2), int)}, ("'Factors', which nobody reads", "'factors'")),
+    "lables": ({"images": SIX, "lables": np.zeros(6, int)}, ("'lables', which nobody reads", "'labels'")),
+    "factorNames": (
+        {"images": SIX, "factors": np.zeros((6, 2), int), "factorNames": np.array(["a", "b"])},
+        ("'factorNames', which nobody reads", "'factor_names'"),
+    ),
+    "image beside images": ({"images": SIX, "image": SIX}, ("'image', which nobody reads", "'images'")),
+    "names of nothing": ({"images": SIX, "factor_names": np.array(["a"])}, ("factor_names", "without factors")),
     "fewer names": (
         {"images": SIX, "factors": np.zeros((6, 2), int), "factor_names": np.array(["a"])},
         ("factor_names", "2 different strings", "['a']"),
@@ -423,6 +434,22 @@ def test_npz_of_wrong_arrays(case, tmp_path):
     assert_refused("npz", tmp_path / "mine.npz", *words, data_dir=tmp_path)
 
 
+@pytest.mark.parametrize(
+    "shape", [(2, 64, 64), (4, 64, 64), (12, 64, 64), (64, 8, 8), (3, 48, 64), (2, 64, 48), (1, 28, 28), (3, 4, 4)]
+)
+def test_channels_that_come_first_are_recognised_whatever_their_number(shape):
+    with pytest.raises(DataError, match="channel-first") as caught:
+        from_arrays(np.zeros((6, *shape), np.uint8))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "shape", [(64, 64, 4), (64, 64, 13), (48, 64, 2), (8, 8, 8), (3, 3, 3), (1, 28, 1), (3, 64, 3), (30, 20, 5)]
+)
+def test_channels_that_come_last_are_taken_whatever_their_number(shape):
+    assert from_arrays(np.zeros((6, *shape), np.uint8)).shape == shape
+
+
 @pytest.mark.parametrize("harm", ["empty", "text", "npy", "pickle", "cut short", "damaged"])
 def test_harmed_npz(harm, tmp_path):
     path = tmp_path / "mine.npz"
@@ -441,6 +468,12 @@ def test_harmed_npz(harm, tmp_path):
     else:
         flip(path)
     assert_refused("npz", path, "np.savez", data_dir=path)
+
+
+def test_npz_keys_like_no_other_are_passed_over(tmp_path):
+    others = {"y": np.zeros(6), "latents_values": np.zeros((6, 2)), "label_names": np.array(["a"]), "ids": np.arange(6)}
+    np.savez(tmp_path / "mine.npz", images=SIX, labels=np.zeros(6, int), lables=np.zeros(6, int), **others)
+    assert load("npz", data_dir=tmp_path).factor_names == ("label",)
 
 
 def test_npz_folder_with_several(tmp_path):

@@ -256,7 +256,7 @@ def test_npz_takes_factors_labels_or_neither(tmp_path):
     bytes_names = np.array([b"a", b"b"])
     folder = write_npz(tmp_path / "c", images=tiny_data.numbered(6), factors=factors, factor_names=bytes_names)
     assert load("npz", data_dir=folder).factor_names == ("a", "b")
-    labels = np.array([0, 1, 4, 1, 0, 2])
+    labels = np.array([0, 1, 4, 1, 3, 2])
     data = load("npz", data_dir=write_npz(tmp_path / "d", images=tiny_data.numbered(6), labels=labels))
     assert (data.annotation, data.factor_names, data.factor_sizes) == ("labels", ("label",), (5,))
     np.testing.assert_array_equal(data.factors[:, 0], labels)
