@@ -116,8 +116,10 @@ def _settings(results: Results) -> list[tuple[str, str, str]]:
 
 
 def _lanes(results: Results) -> list[tuple[str, str, str]]:
-    note = "A row is one trained model, as in results.csv; losses are nats per image. Green: the best lane. "
+    note = (
+        "A row is one trained model, as in results.csv; losses are nats per image. Green: the best lane. "
         "Red: did not finish."
+    )
     return [("lanes", "Lanes", f'<p class="note">{note}</p>{tables.lanes(results)}')]
 
 
