@@ -161,6 +161,21 @@ class Networks(NamedTuple):
     extra: dict[str, Any]  # {term: parameters} of the objective's terms that have any
 
 
+STALLED = 1 << 30
+"""Added to the step in the status of a lane whose gradient's squares, and nothing else, are not finite."""
+
+
+def fate(status: int) -> str:
+    """Return the status of a lane in words, as in results.csv: "ok", "diverged at step 3" or "stalled at step 3".
+
+    A lane diverged when its loss or gradient was not finite; it stalled when only the squares of the gradient were not,
+    by which Adam scales its steps. Either way it is left in the state that this step, from 0, was asked of.
+    """
+    if status < 0:
+        return "ok"
+    return f"stalled at step {status - STALLED}" if status >= STALLED else f"diverged at step {status}"
+
+
 @flax.struct.dataclass
 class TrainState:
     """Everything one run remembers between steps. No random key: streams are functions of (seed, stream, step)."""
@@ -169,7 +184,7 @@ class TrainState:
     params: dict[str, Any]  # {"vae": {"model": …, "extra": …}, "critic": …}; {} where an objective has no critic
     opt: dict[str, Any]  # one Optax state per player, same keys as params
     model_state: dict[str, Any]  # batch statistics and the like, {} when there are none
-    status: jax.Array  # i32[], -1 while healthy, else the step whose loss or gradient was first not finite
+    status: jax.Array  # i32[], -1 while healthy, else the step at which the lane was stopped; see `fate`
 
     @property
     def networks(self) -> Networks:

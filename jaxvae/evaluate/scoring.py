@@ -178,9 +178,10 @@ def evaluate(
 
     Returns:
         Everything a report needs; of several processes only the first has showcases. Reconstruction and KL are means
-        over all images, nats per image; the ELBO is minus their sum; a diverged lane is scored as it was at its last
-        good step. Scores that compare siblings, lanes that differ in their seed alone, are None for a lane that has
-        diverged or has no healthy sibling, and those of clusters for a lane whose prior has none.
+        over all images, nats per image; the ELBO is minus their sum. A lane that did not finish is scored in the state
+        it was left in, whose loss may not be finite; scores of codes that are not finite are NaN. Scores that compare
+        siblings, lanes that differ in their seed alone, are None for a lane that did not finish or has no healthy
+        sibling, and those of clusters for a lane whose prior has none.
 
     Raises:
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.

@@ -101,7 +101,7 @@ class _Layout:
                     look = {"color": self.encoding.hue(which), "marker": self.encoding.marker(which), "markersize": 7}
                     handles.append(Line2D([], [], linestyle="none", label=self.encoding.family_label(which), **look))
         if reading.unhealthy(self.encoding.results):
-            handles.append(Line2D([], [], linestyle="none", marker="x", color=style.ALARM, label="diverged"))
+            handles.append(Line2D([], [], linestyle="none", marker="x", color=style.ALARM, label="did not finish"))
         return handles
 
 

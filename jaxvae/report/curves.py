@@ -49,7 +49,8 @@ def _draw(results: Results, names: list[str], *, may_be_logarithmic: bool) -> Fi
     encoding.add_scale(made, panels)
     handles = encoding.handles(lines=True)
     if reading.unhealthy(results):
-        handles.append(Line2D([], [], color=style.FAINT, linestyle="--", marker="x", mec=style.ALARM, label="diverged"))
+        look = {"color": style.FAINT, "linestyle": "--", "marker": "x", "mec": style.ALARM}
+        handles.append(Line2D([], [], **look, label="did not finish"))
     style.legend_above(made, handles)
     return made
 

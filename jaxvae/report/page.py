@@ -117,7 +117,8 @@ def _settings(results: Results) -> list[tuple[str, str, str]]:
 
 def _lanes(results: Results) -> list[tuple[str, str, str]]:
     note = (
-        "A row is one trained model, as in results.csv; losses are nats per image. Green: the best lane. Red: diverged."
+        "A row is one trained model, as in results.csv; losses are nats per image. Green: the best lane. "
+        "Red: did not finish."
     )
     return [("lanes", "Lanes", f'<p class="note">{note}</p>{tables.lanes(results)}')]
 

@@ -73,7 +73,7 @@ def _settings(results: Results, settings: list[reading.Group]) -> str:
         scores.append(_Column(name, [wording.spread(mean, deviation, places, "±") for mean, deviation, _ in column]))
     healthy = [sum(map(reading.is_ok, group.lanes)) for group in settings]
     lost = [len(group.lanes) - number for group, number in zip(settings, healthy, strict=True)]
-    words = [f"{ok} ok" + (f", {bad} diverged" if bad else "") for ok, bad in zip(healthy, lost, strict=True)]
+    words = [f"{ok} ok" + (f", {bad} lost" if bad else "") for ok, bad in zip(healthy, lost, strict=True)]
     return _draw(first, scores, [_Column("lanes", words, align_right=False)])
 
 

@@ -11,7 +11,7 @@ from jaxvae import models
 from jaxvae.saved.model import Model
 from jaxvae.training import workdir
 from jaxvae.training.checkpoint import CheckpointError, Checkpoints
-from jaxvae.types import InputError, Networks, Program
+from jaxvae.types import InputError, Networks, Program, fate
 
 
 class SavedSweep:
@@ -85,7 +85,7 @@ class SavedSweep:
             checkpoints.close()
         program = Program.from_json(wave["program"])
         lanes = [
-            about | {"step": step, "status": "ok" if status < 0 else f"diverged at step {status}"}
+            about | {"step": step, "status": fate(status)}
             for about, status in zip(wave["lanes"], state["status"].tolist(), strict=True)
         ]
         vae = state["params"]["vae"]

@@ -27,9 +27,9 @@ class Progress:
         left = (self.steps - step) * self.num_lanes / self._rate
         shown = {n: v for n in ("loss", "nll", "kl") if np.isfinite(v := self.means.get(n, np.nan)).any()}
         losses = "  median " * bool(shown) + " ".join(f"{n} {np.nanmedian(v):.1f}" for n, v in shown.items())
-        diverged = f"  {(status >= 0).sum()} diverged" if (status >= 0).any() else ""
+        lost = f"  {(status >= 0).sum()} lost" if (status >= 0).any() else ""
         done = f"step {step:,}/{self.steps:,}  {self._rate:,.0f} lane-steps/s  ETA {clock(left)}"
-        line = f"{done}{losses}{diverged}"
+        line = f"{done}{losses}{lost}"
         if self._live:
             sys.stdout.write("\r\x1b[2K" + line + ("\n" if step == self.steps else ""))
             sys.stdout.flush()

@@ -11,7 +11,7 @@ import optax
 from jaxvae import models, objectives
 from jaxvae.data.grid import Dataset
 from jaxvae.training.keys import Stream, key_for
-from jaxvae.types import ABOVE_0, FROM_0, Hyper, Hypers, Logs, Program, Range, TrainState
+from jaxvae.types import ABOVE_0, FROM_0, STALLED, Hyper, Hypers, Logs, Program, Range, TrainState
 
 SEEDS = Range("whole numbers in 0 … 2^32 - 1", lambda value: 0 <= value < 2**32 and value == int(value))
 
@@ -96,11 +96,18 @@ def loss(
 def train_step(program: Program, data: Dataset, hypers: Hypers, state: TrainState) -> tuple[TrainState, Logs]:
     """Take one simultaneous step of both players.
 
-    A step whose loss or gradient is not finite is not taken: the state stays at its last good one for ever after, and
-    `status` says at which step that was.
+    A lane is healthy as long as its loss and its gradient are finite, and so are the gradient's squares, which Adam
+    keeps. A step for which they are not is not taken, nor is any after it: the state stays the one that it was asked
+    of, the last that a healthy step led to, and `status` says which step that was (see types.fate). So the loss of a
+    lane that diverged is not finite at the state it is left in; nothing is known of a state before it any more.
+
+    Where squares overflow and nothing else does, Adam would divide by infinity and leave those parameters where they
+    are for ever, with a loss that looks like any other: such a lane has stalled.
     """
     (_, (logs, model_state)), grads = jax.value_and_grad(loss, has_aux=True)(state.params, program, data, hypers, state)
-    finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves((logs["loss"], grads))]).all()
+    leaves = jax.tree.leaves(grads)
+    finite = jnp.stack([jnp.isfinite(logs["loss"]), *(jnp.isfinite(leaf).all() for leaf in leaves)]).all()
+    squares = jnp.stack([jnp.isfinite(jnp.square(leaf)).all() for leaf in leaves]).all()
 
     def move():
         params, opt = {}, {}
@@ -110,8 +117,9 @@ def train_step(program: Program, data: Dataset, hypers: Hypers, state: TrainStat
         return TrainState(state.step + 1, params, opt, model_state, state.status)
 
     def stay():
-        return state.replace(status=jnp.where(state.status < 0, state.step, state.status))
+        lost = jnp.where(finite, state.step + STALLED, state.step)
+        return state.replace(status=jnp.where(state.status < 0, lost, state.status))
 
     # A branch, not a choice between two results: that would read and write the optimiser's state once more. Side by
     # side (vmap) it becomes the choice.
-    return jax.lax.cond(finite & (state.status < 0), move, stay), logs
+    return jax.lax.cond(finite & squares & (state.status < 0), move, stay), logs

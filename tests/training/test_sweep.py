@@ -10,7 +10,7 @@ import pytest
 from jaxvae.data.grid import assemble
 from jaxvae.parallel.lanes import make_mesh, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.training import step, sweep
-from jaxvae.types import Program
+from jaxvae.types import Program, fate
 
 SHAPE = (8, 8, 1)
 
@@ -110,6 +110,18 @@ def test_a_diverging_lane_is_frozen_and_its_siblings_do_not_notice(data, mode):
     # The lane stays where it last was well: finite, at the step that status names, and counted no further.
     assert all(np.isfinite(leaf[1]).all() for leaf in jax.tree.leaves(mixed.params))
     assert mixed.step[1] == mixed.status[1] == logs[0]["count"][1]
+
+
+@pytest.mark.parametrize("mode", ["vmap", "map"])
+def test_a_lane_whose_optimiser_overflows_has_stalled_and_is_not_ok(data, mode):
+    """At beta 1e30 the gradient is finite and its square is not: Adam would divide by infinity and stand still."""
+    healthy, _ = train(lanes(seed=[0, 1, 2]), data, 5, mode=mode)
+    mixed, logs = train(lanes(seed=[0, 1, 2]) | {"beta": np.array([1, 1e30, 1], np.float32)}, data, 5, mode=mode)
+    assert [fate(status) for status in mixed.status.tolist()] == ["ok", "stalled at step 0", "ok"]
+    assert logs[0]["count"].tolist() == [5, 0, 5] and mixed.step.tolist() == [5, 0, 5]
+    for lane in (0, 2):
+        assert_equal(*(jax.tree.map(lambda leaf, i=lane: leaf[i], s) for s in (mixed, healthy)))
+    assert fate(3) == "diverged at step 3" and fate(-1) == "ok"
 
 
 def test_a_new_grid_of_numbers_compiles_nothing(data):
