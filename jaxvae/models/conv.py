@@ -36,7 +36,8 @@ class ConvEncoder(nn.Module):
         x = x.reshape(x.shape[0], -1)
         for width in self.hidden:
             x = nn.relu(nn.Dense(width, dtype=self.dtype, kernel_init=self.kernel_init)(x))
-        return nn.Dense(2 * self.latent_dim, dtype=self.dtype, kernel_init=self.kernel_init)(x)
+        # In float32 whatever the arithmetic: bfloat16 would round a mean of 2 to the next 1/64.
+        return nn.Dense(2 * self.latent_dim, dtype="float32", kernel_init=self.kernel_init)(x)
 
 
 class ConvDecoder(nn.Module):

@@ -134,7 +134,7 @@ class TopDown(nn.Module):
     def _prior_and_change(self, group: int, grid: tuple[int, int], x: jax.Array, features: list[jax.Array] | None):
         both = 2 * self.latents
         if group:
-            prior = _normal(Conv(both, 1, self.dtype, scale=TIMID, name=f"prior_{group}")(nn.elu(x)))
+            prior = _normal(Conv(both, 1, "float32", scale=TIMID, name=f"prior_{group}")(nn.elu(x)))
         else:
             prior = Normal(*jnp.zeros((2, len(x), *grid, self.latents)))
         if features is None:
@@ -142,7 +142,7 @@ class TopDown(nn.Module):
         seen = features[group]
         if group:
             seen = seen + Conv(x.shape[-1], 1, self.dtype, name=f"state_{group}")(x)
-        return prior, _normal(Conv(both, 3, self.dtype, scale=TIMID, name=f"posterior_{group}")(seen))
+        return prior, _normal(Conv(both, 3, "float32", scale=TIMID, name=f"posterior_{group}")(seen))
 
 
 class HierarchicalVAE(nn.Module):
@@ -273,7 +273,10 @@ def nvae(
     logits.
 
     Differs from: the paper, which also has normalising flows in its posteriors (left out), cells at the image's full
-    resolution (here the first convolution has stride 2), several cells a group, and weight-normalised convolutions.
+    resolution (here the first convolution has stride 2), several cells a group, and weight-normalised convolutions. And
+    the authors' code, which adds 0.01 to every standard deviation, starts the learned constant uniform in 0 … 1 (here
+    N(0, 1)), pads convolutions of stride 2 by one pixel on both sides (here "SAME", which on even sizes pads the far
+    side alone), and interpolates with the corners of both grids aligned (here pixels are areas, edges repeated).
 
     Raises:
         InputError: more scales than the image allows.

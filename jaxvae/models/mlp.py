@@ -9,6 +9,9 @@ import jax.numpy as jnp
 
 from jaxvae.models.vae import VAE
 
+CODES = "float32"
+"""Of the layer that says means and log-variances, whatever the arithmetic (see conv.ConvEncoder)."""
+
 
 class Dense(nn.Module):
     """A stack of dense layers [B, ...] -> [B, *output], the same activation after all but the last."""
@@ -17,6 +20,7 @@ class Dense(nn.Module):
     output: tuple[int, ...]
     activation: Callable[[jax.Array], jax.Array]
     dtype: str = "float32"
+    last_dtype: str | None = None  # of the last layer, where it is another
     keeps_places = False
 
     @nn.compact
@@ -24,7 +28,8 @@ class Dense(nn.Module):
         x = x.reshape(x.shape[0], -1)
         for width in self.widths:
             x = self.activation(nn.Dense(width, dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x))
-        x = nn.Dense(math.prod(self.output), dtype=self.dtype, kernel_init=nn.initializers.glorot_uniform())(x)
+        last = self.last_dtype or self.dtype
+        x = nn.Dense(math.prod(self.output), dtype=last, kernel_init=nn.initializers.glorot_uniform())(x)
         return x.reshape(x.shape[0], *self.output)
 
 
@@ -34,7 +39,7 @@ def mlp(image_shape: tuple[int, int, int], latent_dim: int, dtype: str) -> VAE:
     Takes any image shape.
     """
     return VAE(
-        encoder=Dense((500,), (2 * latent_dim,), jnp.tanh, dtype),
+        encoder=Dense((500,), (2 * latent_dim,), jnp.tanh, dtype, last_dtype=CODES),
         decoder=Dense((500,), image_shape, jnp.tanh, dtype),
     )
 
@@ -45,7 +50,7 @@ def mlp_dsprites(image_shape: tuple[int, int, int], latent_dim: int, dtype: str)
     Takes any image shape.
     """
     return VAE(
-        encoder=Dense((1200, 1200), (2 * latent_dim,), nn.relu, dtype),
+        encoder=Dense((1200, 1200), (2 * latent_dim,), nn.relu, dtype, last_dtype=CODES),
         decoder=Dense((1200, 1200, 1200), image_shape, jnp.tanh, dtype),
     )
 
@@ -57,6 +62,6 @@ def mlp_vade(image_shape: tuple[int, int, int], latent_dim: int, dtype: str) -> 
     """
     widths = (500, 500, 2000)
     return VAE(
-        encoder=Dense(widths, (2 * latent_dim,), nn.relu, dtype),
+        encoder=Dense(widths, (2 * latent_dim,), nn.relu, dtype, last_dtype=CODES),
         decoder=Dense(widths[::-1], image_shape, nn.relu, dtype),
     )

@@ -58,7 +58,7 @@ class ResidualEncoder(nn.Module):
             x = Residual(self.dtype, name=f"Residual_{level}")(x)
         x = nn.relu(x).reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(HIDDEN, dtype=self.dtype, kernel_init=HE)(x))
-        return nn.Dense(2 * self.latent_dim, dtype=self.dtype)(x)
+        return nn.Dense(2 * self.latent_dim, dtype="float32")(x)  # see conv.ConvEncoder; nothing is rectified after it
 
 
 class ResidualDecoder(nn.Module):
@@ -84,7 +84,8 @@ def resnet(image_shape: tuple[int, int, int], latent_dim: int, dtype: str) -> VA
     Encoder: as often as the image can be halved, at most four times, a convolution (kernel 4, stride 2) to 32, 64, 128,
     128 channels and a residual block of two 3x3 convolutions; then dense layers of 256 and 2D. Decoder: the mirror
     image, with transposed convolutions. ReLU, no normalisation, so images of a batch do not depend on each other. He
-    uniform weights, zero biases. Takes heights and widths that are multiples of 4.
+    uniform weights, but LeCun normal in the layer that says means and log-variances, which no ReLU follows; zero
+    biases. Takes heights and widths that are multiples of 4.
 
     Raises:
         InputError: height or width is not a multiple of 4.

@@ -181,3 +181,15 @@ def test_doubling_the_image_doubles_the_reconstruction_and_doubling_the_batch_do
 
     np.testing.assert_allclose(chosen.nll(twice(logits, 1), twice(images, 1), hypers), 2 * once, rtol=1e-5)
     np.testing.assert_allclose(chosen.nll(twice(logits, 0), twice(images, 0), hypers).mean(), once.mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "mlp_vade", "conv", "burgess", "resnet", "nvae"])
+def test_codes_are_not_rounded_to_bfloat16(architecture):
+    """Arithmetic in bfloat16 has 8 bits; what says means and log-variances adds in float32, and is not cut to them."""
+    program = Program(architecture, "vae", (8, 8, 1), latent_dim=3, dtype="bfloat16", sizes={"stem_width": 4})
+    module = models.build(program)
+    images = jax.random.uniform(jax.random.key(0), (16, 8, 8, 1))
+    variables = jax.jit(module.init)(jax.random.key(1), images, jax.random.key(2))
+    for values in jax.jit(functools.partial(module.apply, method="encode"))(variables, images):
+        rounded = values.astype(jnp.bfloat16).astype(jnp.float32)
+        assert values.dtype == jnp.float32 and (np.asarray(values) != np.asarray(rounded)).mean() > 0.5

@@ -204,3 +204,29 @@ def test_compositions():
 def test_impossible_compositions_are_refused(name, message):
     with pytest.raises(InputError, match=message):
         objectives.objective(name)
+
+
+def test_the_critic_starts_knowing_nothing():
+    """At the start it sees a fraction of a nat of total correlation, so that gamma * TC is no more than a few."""
+    chosen = Program("mlp", "factor_vae", SHAPE, latent_dim=10)
+    codes = jax.random.normal(jax.random.key(0), (2, 64, 10))
+
+    def seen(seed):
+        return play("float32", init_critic(jax.random.key(seed), chosen), *codes)[0]
+
+    found = jax.jit(jax.vmap(seen))(jnp.arange(8))
+    assert 40 * jnp.abs(found).max() < 4  # 39 to 69 with He's initialisation, 4 to 12 times the gradient of the VAE
+
+
+def test_the_critics_logits_are_not_rounded_to_bfloat16():
+    chosen = Program("mlp", "factor_vae", SHAPE, latent_dim=3, sizes={"critic_width": 16})
+    critic = init_critic(jax.random.key(1), chosen)
+    codes = jax.random.normal(jax.random.key(0), (2, 64, 3))
+    value, gradient = jax.jit(jax.value_and_grad(lambda critic: play("bfloat16", critic, *codes)[1]))(critic)
+    exact, expected = jax.jit(jax.value_and_grad(lambda critic: play("float32", critic, *codes)[1]))(critic)
+    assert float(value) == pytest.approx(float(exact), rel=5e-3) and value.dtype == jnp.float32
+    for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True):
+        assert ours.dtype == jnp.float32
+        np.testing.assert_allclose(ours, theirs, atol=0.1 * float(jnp.abs(theirs).max()))
+    last = gradient["Dense_6"]["bias"]
+    assert float(jnp.abs(last - last.astype(jnp.bfloat16).astype(jnp.float32)).max()) > 0
