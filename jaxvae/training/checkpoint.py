@@ -28,6 +28,14 @@ from jaxvae.types import InputError
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Keep Orbax's diary of every save out of scripts that let absl say what it likes."""
+    return record.levelno >= logging.ERROR or "orbax" not in record.pathname
+
+
+logging.getLogger("absl").addFilter(_is_wanted)
+
+
 CHECKSUMS = "checksums"
 """The array u32[R, A] that lies beside the A arrays of a state; its columns are named in the counters."""
 
