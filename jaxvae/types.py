@@ -32,7 +32,7 @@ class Posterior(NamedTuple):
 
     mean: jax.Array
     logvar: jax.Array
-    z: jax.Array  # one reparameterised sample
+    z: jax.Array  # one reparameterised sample of q, whatever noise the decoder is given
     kl: jax.Array  # closed-form KL(q || p) per latent in nats, against the architecture's own prior
 
 
