@@ -20,7 +20,7 @@ class Context(NamedTuple):
     key: jax.Array  # this step's randomness for the term
     labels: jax.Array  # i32[B, K] factors or labels of the batch, K may be 0
     other_codes: Callable[[], jax.Array]  # () -> z [B, D] of a second, independent batch; no gradient
-    prior_codes: Callable[[], jax.Array] | None = None  # () -> z [B, D] sampled from the objective's prior
+    prior_codes: Callable[[], jax.Array] | None = None  # () -> z [B, D] of the objective's prior; no gradient
 
 
 BETA = Hyper("beta", 1.0, FROM_0, "weight of the KL")
@@ -170,7 +170,9 @@ class Objective:
         def prior_codes():
             prior = next(term for term in self.terms if term.is_prior_term)
             key = jax.random.fold_in(ctx.key, len(self.terms))
-            return prior.sample_prior(key, out.q.z.shape, extra.get(prior.name, {}), self._term_hypers(prior, hypers))
+            # Constants: what compares codes with the prior draws codes to it, and leaves the prior to the prior term.
+            learned = jax.lax.stop_gradient(extra.get(prior.name, {}))
+            return prior.sample_prior(key, out.q.z.shape, learned, self._term_hypers(prior, hypers))
 
         total, logs = jnp.float32(0.0), {}
         for index, term in enumerate(self.terms):

@@ -282,6 +282,26 @@ def test_every_term_is_handed_codes_of_the_objectives_own_prior():
     assert seen["codes"].shape == (BATCH, LATENTS) and spread[0] > 100 * spread[1] > 1000 * spread[2] * 0.9
 
 
+@pytest.mark.parametrize("name", ["kl_mixture", "kl_anisotropic"])
+def test_a_learned_prior_is_trained_by_its_own_term_alone(name):
+    """MMD draws codes to samples of the prior; the samples are constants."""
+    out, extra = random_output(), {name: extra_of(objectives.TERMS[name])}
+
+    def slope(chosen, wanted):
+        objective = objectives.objective(chosen)
+        hypers = {n: jnp.float32(v) for n, v in (objective.hypers() | {"learned": 1.0, "mmd_weight": 100.0}).items()}
+
+        def value(mean, extra):
+            moved = posterior(mean, out.q.logvar, (out.q.z - out.q.mean) * jnp.exp(-0.5 * out.q.logvar))
+            return objective.penalty(moved, extra, {}, hypers, context(now=0))[0]
+
+        return jax.jit(jax.grad(value, wanted))(out.q.mean, extra)
+
+    alone, beside = (slope(chosen, 1) for chosen in (name, f"{name}+mmd"))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), beside, alone)
+    assert float(jnp.abs(slope(f"{name}+mmd", 0) - slope(name, 0)).max()) > 0.1  # codes are drawn
+
+
 # --- VaDE -------------------------------------------------------------------------------------------------------------
 
 
