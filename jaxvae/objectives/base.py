@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput, Program, Size
 
@@ -37,11 +36,6 @@ def nothing(key: jax.Array, program: Program) -> dict[str, Any]:
 def standard_normal(key: jax.Array, shape: tuple[int, ...], extra: Any, hypers: Hypers) -> jax.Array:
     """Sample N(0, I), the prior of all terms that do not say otherwise."""
     return jax.random.normal(key, shape)
-
-
-def kl_of_groups(kl: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
-    """Return the KL of each group in nats, mean over the batch, [G], of that of each latent [B, D]."""
-    return jnp.stack([group.sum() for group in jnp.split(kl.mean(0), np.cumsum(sizes)[:-1])])
 
 
 @dataclasses.dataclass(frozen=True)

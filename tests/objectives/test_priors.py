@@ -149,13 +149,14 @@ def test_free_bits_has_no_gradient_below_the_floor_and_the_kls_above_it():
 
 
 def test_the_mean_is_inside_the_maximum_of_free_bits_and_outside_that_of_clipping():
-    kl = jnp.asarray([[0.0, 4.0], [2.0, 0.0]])
+    kl = jnp.asarray([[0.0, 4.0, 0.0], [2.0, 0.0, 0.0]])
     out = ModelOutput(jnp.zeros(()), Posterior(kl, kl, kl, kl))
-    # Means of the latents: 1 and 2; floor 1.5.
+    # Means of the latents: 1, 2 and 0; floor 1.5.
     value, logs = penalty("free_bits", out, floor=1.5, beta=3.0)
-    assert float(value) == pytest.approx(3 * (1.5 + 2.0)) and float(logs["above_floor"]) == 1
+    assert float(value) == pytest.approx(3 * (1.5 + 2.0 + 1.5)) and float(logs["above_floor"]) == 1
     value, logs = penalty("kl_clip", out, floor=1.5, beta=3.0)
-    assert float(value) == pytest.approx(3 * ((1.5 + 4) + (2 + 1.5)) / 2) and float(logs["above_floor"]) == 0.5
+    assert float(value) == pytest.approx(3 * ((1.5 + 4) + (2 + 1.5) + 3) / 2)
+    assert float(logs["above_floor"]) == pytest.approx(1 / 3)
     for name in ("free_bits", "kl_clip"):
         assert float(penalty(name, out, floor=0.0)[0]) == pytest.approx(float(kl.sum(-1).mean()))
 
