@@ -10,7 +10,9 @@ import scipy.stats
 
 import jaxvae
 from jaxvae import objectives
+from jaxvae.evaluate.encoding import Encoded
 from jaxvae.evaluate.ranking import rank
+from jaxvae.evaluate.scoring import losses
 from jaxvae.objectives import mixture, structured
 from jaxvae.saved.model import Model
 from jaxvae.training.workdir import read_columns, read_table
@@ -114,6 +116,13 @@ def test_without_another_prior_there_is_one_kl(finished, tmp_path):
     assert status == 0
     (row,) = read_table(tmp_path / "run" / "results.csv")
     assert "kl_standard" not in row and row["elbo"] == pytest.approx(-row["reconstruction"] - row["kl"])
+
+
+def test_a_hierarchy_has_no_kl_to_a_standard_normal():
+    encoded = Encoded(None, None, np.array([5.0]), np.ones((1, 4)), np.array([4.0]))
+    for architecture, standard in (("mlp", 4.0), ("nvae", None)):
+        found = losses(Program(architecture, "vae", (SIZE, SIZE, 1)), encoded)
+        assert found["kl_standard"] == standard and found["elbo"] == -9.0
 
 
 @pytest.mark.parametrize(
