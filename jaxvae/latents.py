@@ -83,6 +83,14 @@ HIERARCHICAL: dict[str, Callable[[Program], tuple[int, ...]]] = {"nvae": groups_
 flat. A group below the top has a prior that depends on the groups above it."""
 
 
+def maps(program: Program) -> tuple[tuple[int, int], ...]:
+    """Return (places, latent_dim) of each group: its latents as they lie in [B, D], place by place.
+
+    A map is one of a group's latent_dim latents at all its places, which share parameters. A flat code has one place.
+    """
+    return tuple((size // program.latent_dim, program.latent_dim) for size in groups(program))
+
+
 def is_flat(program: Program) -> bool:
     """Return whether a program's code is one group, with the prior N(0, I)."""
     return len(groups(program)) == 1

@@ -24,7 +24,8 @@ Hypers = dict[str, jax.Array]
 """The numbers of one run, {"seed": …, "lr": …, "beta": …}; inside a sweep every leaf is [R]. All of them are traced."""
 
 Logs = dict[str, jax.Array]
-"""What one step reports, f32[] each: always "loss", "nll" and "kl", and what the objective's terms add."""
+"""What one step reports, f32[] each: always "loss", "nll" and "kl", and what the objective's terms add. The KL is to
+the prior that the objective trains against; "kl_standard" is beside it where that is not the architecture's own."""
 
 
 class Posterior(NamedTuple):
@@ -32,7 +33,7 @@ class Posterior(NamedTuple):
 
     mean: jax.Array
     logvar: jax.Array
-    z: jax.Array  # one reparameterised sample
+    z: jax.Array  # one reparameterised sample of q, whatever noise the decoder is given
     kl: jax.Array  # closed-form KL(q || p) per latent in nats, against the architecture's own prior
 
 
@@ -276,8 +277,8 @@ class Showcase(NamedTuple):
     reconstructions: np.ndarray  # [n, H, W, C]
     # D latents: all of a flat code, the top group of a hierarchical one (see latents.number_scored)
     traversals: np.ndarray  # [D, T, H, W, C]: latent d set to traversal_values[t], the rest at the code of one image
-    traversal_values: np.ndarray  # [T], in units of the prior's standard deviation
-    kl: np.ndarray  # [D] nats
+    traversal_values: np.ndarray  # [T], standard deviations from the prior's mean
+    kl: np.ndarray  # [D] nats, as in Results.kl_per_latent
     information: np.ndarray | None = None  # [D, K] I(latent; factor) / H(factor), 0 … 1; None without factors
     swaps: tuple[LabelSwap, ...] = ()  # one for each label that a conditional model is told
 
@@ -294,7 +295,9 @@ class Results:
     score_names: tuple[str, ...]  # columns of `lanes` that are scores
     omitted: dict[str, str]  # metric -> why it was left out
     history: dict[str, np.ndarray]  # columns of history.csv, equal lengths: lane, step, loss, nll, kl, …, scores
-    kl_per_latent: np.ndarray  # [L, D] nats, mean over the evaluation set; NaN past a shorter code's end
+    # [L, D] nats, to the architecture's own prior (N(0, 1) of flat codes, whatever the objective's: not every prior has
+    # a KL per latent), mean over the evaluation set; NaN past a shorter code's end
+    kl_per_latent: np.ndarray
     showcases: list[Showcase]
     factor_names: tuple[str, ...] = ()  # of the evaluation set, () where it has no factors
     main_score: str | None = None  # the score that ranks lanes, more is better; None where no healthy lane has any

@@ -1,10 +1,13 @@
 """Codes and losses of a whole data set, of every lane in one compiled call. Knows no metric."""
 
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae import latents, models
+from jaxvae import latents, models, objectives
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.training.keys import Stream, key_for
@@ -13,10 +16,34 @@ from jaxvae.types import Hypers, InputError, Networks, Program, remember
 BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache
 
 
+class Encoded(NamedTuple):
+    """What R lanes make of N images; losses are means over the images, nats."""
+
+    means: jax.Array  # f32[R', N, D'] of q(z|x), left on the devices, where lanes past R only pad
+    logvar: jax.Array | None  # likewise
+    reconstruction: np.ndarray  # [R], -log p(x|z) at one z ~ q(z|x) each
+    kl_per_latent: np.ndarray  # [R, D], closed form, to the architecture's own prior
+    kl: np.ndarray  # [R], to the prior that the objective trains against (see Term.prior_kl)
+
+
+def numbers_read(program: Program) -> dict[str, float]:
+    """Return name -> default of the hypers that losses depend on: those of the likelihood and of the prior."""
+    return models.likelihood(program).hypers | objectives.objective(program.objective).prior_hypers()
+
+
+def _read(program: Program, hypers: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: hypers[name] for name in numbers_read(program)}
+
+
 @remember
 def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
-    """Return the jitted (data, hypers, networks [R, …]) -> (means [R, N, D], logvar, nll [R, N/B], kl [R, N/B, D])."""
+    """Return the jitted (data, hypers, networks [R, …]) -> (means [R, N, D], logvar, nll, kl [R, N/B, D], own).
+
+    nll [R, N/B] and kl are sums over batches, and so is own [R, N/B], the KL to the objective's own prior; None where
+    it has none.
+    """
     module, likelihood = models.build(program), models.likelihood(program)
+    objective = objectives.objective(program.objective)
     scored = latents.number_scored(program)
 
     def encode_lane(data: Dataset, lane):
@@ -34,11 +61,14 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
             )
             nll = likelihood.nll(out.logits, images, hypers)
             codes = (out.q.mean[:, :scored], out.q.logvar[:, :scored] if with_logvar else None)
-            return codes, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0)
+            own = None
+            if objective.has_own_prior:
+                own = jnp.where(real, objective.prior_kl(out, networks.extra, hypers), 0).sum()
+            return codes, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0), own
 
-        codes, nll, kl = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
+        codes, nll, kl, own = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
         means, logvar = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[: len(data)], codes)
-        return means, logvar, nll, kl
+        return means, logvar, nll, kl, own
 
     return jax.jit(over_lanes(encode_lane, mesh, mode))
 
@@ -55,40 +85,35 @@ def _check_labels(program: Program, data: Dataset) -> None:
 
 def encode(
     program: Program, hypers: dict[str, np.ndarray], networks: Networks, data: Dataset, *, with_logvar: bool = False
-) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
+) -> Encoded:
     """Encode and reconstruct a whole data set with every lane, in one compiled call.
 
     Args:
         program: the lanes' program.
-        hypers: name -> [R]; only those of the likelihood are read.
+        hypers: name -> [R]; only those of `numbers_read`.
         networks: the lanes' networks, leaves [R, …].
         data: N images.
         with_logvar: whether to keep log-variances, which take as much memory as the means.
 
     Returns:
-        Posterior means f32[R', N, D'] of the latents that are scored (all of a flat code, D' = D; the top group of a
-        hierarchical one, see latents.number_scored), left on the devices, where lanes past R only pad; log-variances
-        likewise, or None; the mean over images of -log p(x|z) at one z ~ q(z|x) each [R], nats; the mean over images
-        of the KL to the prior per latent [R, D], nats.
+        Means and log-variances of the latents that are scored (all of a flat code, D' = D; the top group of a
+        hierarchical one, see latents.number_scored), and losses.
     """
     lanes = len(jax.tree.leaves(networks)[0])
     mesh = make_mesh(lanes, sharing=True)
-    numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
-    hypers, networks = put_lanes(pad_lanes((numbers, networks), padded_size(lanes, mesh)), mesh)
-    means, logvar, nll, kl = encode_in_place(
-        program, hypers, networks, put_everywhere(data, mesh), with_logvar=with_logvar
-    )
-    return means, logvar, nll[:lanes], kl[:lanes]
+    padded = pad_lanes((_read(program, hypers), networks), padded_size(lanes, mesh))
+    encoded = encode_in_place(program, *put_lanes(padded, mesh), put_everywhere(data, mesh), with_logvar=with_logvar)
+    return Encoded(encoded.means, encoded.logvar, *(loss[:lanes] for loss in encoded[2:]))
 
 
 def encode_in_place(
     program: Program, hypers: Hypers, networks: Networks, data: Dataset, *, with_logvar: bool = False
-) -> tuple[jax.Array, jax.Array | None, np.ndarray, np.ndarray]:
+) -> Encoded:
     """Do as `encode` for hypers and networks [R', …] that lie on the devices, lanes split, and data that does."""
     mesh = jax.tree.leaves(networks)[0].sharding.mesh
-    numbers = {n: hypers[n] for n in models.likelihood(program).hypers}
     # Side by side fills an accelerator; one after another stays in a CPU's cache.
     mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
-    means, logvar, nll, kl = _compiled_encode(program, mesh, mode, with_logvar)(data, (numbers, networks))
-    nll, kl = fetch((nll, kl), lambda sums: sums.sum(1, dtype=np.float64) / len(data))
-    return means, logvar, nll, kl
+    compiled = _compiled_encode(program, mesh, mode, with_logvar)
+    means, logvar, *sums = compiled(data, (_read(program, hypers), networks))
+    nll, kl, own = fetch(sums, lambda sums: sums.sum(1, dtype=np.float64) / len(data))
+    return Encoded(means, logvar, nll, kl, kl.sum(-1) if own is None else own)

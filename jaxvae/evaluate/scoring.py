@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae import metrics, models, objectives
+from jaxvae import latents, metrics, models, objectives
 from jaxvae.data import DATASETS, load
 from jaxvae.data.grid import Dataset
 from jaxvae.evaluate.clusters import score_clusters, why_not
-from jaxvae.evaluate.encoding import encode, encode_in_place
+from jaxvae.evaluate.encoding import Encoded, encode, encode_in_place, numbers_read
 from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
@@ -21,7 +21,9 @@ from jaxvae.parallel.lanes import put_everywhere
 from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import Factors, Hypers, InputError, Metric, Networks, Program, Results, Watch, in_32_bits, look_up
 
-LOSSES = ("reconstruction", "kl", "elbo")
+LOSSES = ("reconstruction", "kl", "kl_standard", "elbo")
+"""The KL and the ELBO are to the prior that a lane was trained with. The KL to N(0, I) stands beside them in a sweep in
+which that is another for some lane; it is None for a lane of a hierarchy, whose latents have no such prior."""
 
 
 def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -65,10 +67,14 @@ def needs_logvar(names: Sequence[str]) -> bool:
     return any(metrics.METRICS[name].needs_logvar for name in names)
 
 
-def losses(reconstruction: np.ndarray, kl: np.ndarray) -> dict[str, np.ndarray]:
-    """Return {name of LOSSES: f64[R]} of the means over images that `encode` gives, [R] and [R, D], nats."""
-    total = kl.sum(-1)
-    return {"reconstruction": reconstruction, "kl": total, "elbo": -reconstruction - total}
+def losses(program: Program, encoded: Encoded) -> dict[str, np.ndarray | None]:
+    """Return {name of LOSSES: f64[R], or None} of what `encode` gives, nats an image."""
+    return {
+        "reconstruction": encoded.reconstruction,
+        "kl": encoded.kl,
+        "kl_standard": encoded.kl_per_latent.sum(-1) if latents.is_flat(program) else None,
+        "elbo": -encoded.reconstruction - encoded.kl,
+    }
 
 
 def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) -> Watch:
@@ -84,15 +90,15 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
         is_training_set: whether it is what lanes are trained on, which lies on the devices already.
     """
     names = _those(choose_metrics(names, data)[0], lambda metric: metric.of_codes)
-    columns = ("reconstruction", "elbo", *_keys(names))  # the history's own KL is the loss term
+    columns = ("reconstruction", "elbo", *_keys(names))  # the history has the KL of training
     with_logvar, factors = needs_logvar(names), Factors(data.factors, data.factor_sizes)
 
     def score(program: Program, hypers: Hypers, networks: Networks, trained_on: Dataset) -> dict[str, np.ndarray]:
         mesh = jax.tree.leaves(networks)[0].sharding.mesh
         there = trained_on if is_training_set else put_everywhere(data, mesh)
-        means, logvar, reconstruction, kl = encode_in_place(program, hypers, networks, there, with_logvar=with_logvar)
-        scores = metrics.score_lanes(means, factors, names, seed=0, logvar=logvar)
-        scores |= losses(reconstruction, kl)
+        encoded = encode_in_place(program, hypers, networks, there, with_logvar=with_logvar)
+        scores = metrics.score_lanes(encoded.means, factors, names, seed=0, logvar=encoded.logvar)
+        scores |= losses(program, encoded)
         return {name: scores[name] for name in columns}
 
     return Watch(columns, score)
@@ -178,10 +184,11 @@ def evaluate(
 
     Returns:
         Everything a report needs; of several processes only the first has showcases. Reconstruction and KL are means
-        over all images, nats per image; the ELBO is minus their sum. A lane that did not finish is scored in the state
-        it was left in, whose loss may not be finite; scores of codes that are not finite are NaN. Scores that compare
-        siblings, lanes that differ in their seed alone, are None for a lane that did not finish or has no healthy
-        sibling, and those of clusters for a lane whose prior has none.
+        over all images, nats per image, the KL to the prior that a lane was trained with (see LOSSES), of single
+        latents to the architecture's own; the ELBO is minus their sum. A lane that did not finish is scored in the
+        state it was left in, whose loss may not be finite; scores of codes that are not finite are NaN. Scores that
+        compare siblings, lanes that differ in their seed alone, are None for a lane that did not finish or has no
+        healthy sibling, and those of clusters for a lane whose prior has none.
 
     Raises:
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
@@ -193,7 +200,13 @@ def evaluate(
     scored = _Scored(*(list(itertools.chain(*lanes)) for lanes in zip(*waves, strict=True)))
     rows = scored.rows
     without_siblings = _compare(sweep, scored, names)
-    computed = [*LOSSES, *_keys(name for name in names if name not in without_siblings)]
+    if not any(objectives.objective(lane["objective"]).has_own_prior for lane in sweep.lanes):
+        for row in rows:
+            del row["kl_standard"]
+    computed = [
+        *(name for name in LOSSES if name in rows[0]),
+        *_keys(name for name in names if name not in without_siblings),
+    ]
     kept = _keep_scores(rows, sweep.results, computed) if keep else []
     main_score, ranked = rank(rows)
     return Results(
@@ -217,7 +230,7 @@ class _Scored(NamedTuple):
     """What scoring some waves gives, lane by lane."""
 
     rows: list[dict[str, Any]]
-    kl_per_latent: list[np.ndarray]  # [D] nats, mean over the evaluation set
+    kl_per_latent: list[np.ndarray]  # [D] nats, mean over the evaluation set, to the architecture's own prior
     points: list[np.ndarray]  # codes [P, D] to compare siblings on; [] where no metric asks
 
 
@@ -227,20 +240,23 @@ def _score_wave(
     """Encode the data with every lane of a wave, and score each by itself."""
     program, lanes, networks = sweep.wave(number)
     say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
-    hypers = {n: np.array([lane[n] for lane in lanes], np.float32) for n in models.likelihood(program).hypers}
+    hypers = {  # a sweep of an earlier version may lack some
+        name: np.array([lane.get(name, default) for lane in lanes], np.float32)
+        for name, default in numbers_read(program).items()
+    }
     of_one = _those(names, lambda metric: metric.of_codes)
     of_clusters = _those(names, lambda metric: metric.of_clusters)
-    means, logvar, reconstruction, kl = encode(program, hypers, networks, data, with_logvar=needs_logvar(of_one))
-    factors = Factors(data.factors, data.factor_sizes)
-    scores = losses(reconstruction, kl)
-    scores |= metrics.score_lanes(means, factors, of_one, seed=0, logvar=logvar)
+    encoded = encode(program, hypers, networks, data, with_logvar=needs_logvar(of_one))
+    means, factors = encoded.means, Factors(data.factors, data.factor_sizes)
+    scores = losses(program, encoded)
+    scores |= metrics.score_lanes(means, factors, of_one, seed=0, logvar=encoded.logvar)
     scores |= score_clusters(program, networks, means, factors, of_clusters)
     rows = [
         lane | {name: None if values is None else float(values[index]) for name, values in scores.items()}
         for index, lane in enumerate(lanes)
     ]
     points = kept_points(means)[: len(lanes)] if _those(names, lambda metric: metric.of_siblings) else []
-    return _Scored(rows, list(kl), points)
+    return _Scored(rows, list(encoded.kl_per_latent), points)
 
 
 def _without_clusters(sweep: SavedSweep, names: Sequence[str]) -> dict[str, str]:

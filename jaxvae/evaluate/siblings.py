@@ -32,7 +32,8 @@ def compare_siblings(
         rows: one for each of L lanes, with its names, its hypers and its status.
         hyper_names: the hypers; siblings share all of them but the seed.
         codes: L of [P, D], of the same images.
-        kl: L of [D] nats, mean over the evaluation set; of a hierarchical code more than is in `codes`.
+        kl: L of [D] nats to the architecture's own prior, mean over the evaluation set; of a hierarchical code more
+            than is in `codes`.
         names: metrics of siblings.
     """
     keys = [key for name in names for key in metrics.METRICS[name].keys]

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxvae.latents import Pyramid, pyramid
 from jaxvae.models import spectral
 from jaxvae.models.cells import Conv, DecoderCell, EncoderCell
+from jaxvae.models.vae import true_sample
 from jaxvae.types import ModelOutput, Posterior, Range, Size
 
 STEM_WIDTH = Size(
@@ -149,7 +150,7 @@ class HierarchicalVAE(nn.Module):
     """Groups of latents z_1 … z_G with priors p(z_l | z_1 … z_{l-1}), the first N(0, I), and residual posteriors.
 
     A code is the latents of all groups in one vector [B, D], from the top group down, each group's grid row by row.
-    q.mean and q.logvar of a group below the first are those given the groups above it as they were sampled.
+    q.mean and q.logvar of a group below the first are those given the groups above it as the decoder was given them.
 
     Keeps batch statistics ("batch_stats") and power iteration's vectors ("spectral") besides its parameters. Both are
     brought up to date when they may be written, which is when the model is trained.
@@ -195,16 +196,24 @@ class HierarchicalVAE(nn.Module):
             start += size
         return parts
 
-    def _infer(self, images: jax.Array, noise: jax.Array | None) -> tuple[jax.Array, Posterior]:
-        """Return logits and the posterior, its samples mean + sigma * noise [B, D]; without noise, the means."""
-        eps = None if noise is None else self._split(noise)
+    def _infer(
+        self, images: jax.Array, noise: jax.Array | None, noise_scale: jax.Array | float = 1.0
+    ) -> tuple[jax.Array, Posterior]:
+        """Return logits and the posterior, its samples mean + sigma * noise [B, D]; without noise, the means.
+
+        The decoder, and with it the groups below, is given noise times noise_scale (see vae.true_sample).
+        """
+        eps, scaled = (None, None) if noise is None else map(self._split, (noise, noise_scale * noise))
         found = []
 
         def choose(group, prior, change):
             p, q = residual_posterior(prior, change)
-            z = q.mean if eps is None else q.mean + jnp.exp(q.log_sigma) * eps[group]
+            z = given = q.mean
+            if eps is not None:
+                given, z = (q.mean + jnp.exp(q.log_sigma) * drawn[group] for drawn in (scaled, eps))
+                z = true_sample(given, z, noise_scale)
             found.append((q.mean, 2.0 * q.log_sigma, z, normal_kl(q, p)))
-            return z
+            return given
 
         logits = self.decoder(len(images), self.encoder(images), choose)
         found = zip(*found, strict=True)
@@ -240,11 +249,10 @@ class HierarchicalVAE(nn.Module):
     ) -> ModelOutput:
         """Encode images f32[B, H, W, C] in [0, 1], sampling each group given those above it, and decode.
 
-        Noise is multiplied by noise_scale (see vae.reparameterise).
+        The noise that the decoder is given is multiplied by noise_scale (see vae.true_sample).
         """
         latents = sum(height * width * latents for height, width, latents in self._grids())
-        noise = noise_scale * jax.random.normal(key, (len(images), latents))
-        logits, q = self._infer(images, noise)
+        logits, q = self._infer(images, jax.random.normal(key, (len(images), latents)), noise_scale)
         return ModelOutput(logits, q, self._roughness())
 
     def _roughness(self) -> jax.Array:

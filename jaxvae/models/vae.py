@@ -15,11 +15,21 @@ def reparameterise(
 ) -> jax.Array:
     """Sample z [B, D] = mean + noise_scale * exp(logvar/2) * eps, eps ~ N(0, I) (Kingma & Welling 2014, section 2.4).
 
-    noise_scale = 1 samples q(z|x); 0 is an autoencoder whose KL is still weighed. q itself, and with it the KL and
-    every density of q, does not know the scale. Finite for log-variances up to 177; beyond, the codes are infinite, the
-    step is not taken, and the lane is named as diverged.
+    noise_scale = 1 samples q(z|x). Finite for log-variances up to 177; beyond, the codes are infinite, the step is not
+    taken, and the lane is named as diverged.
     """
     return mean + noise_scale * jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
+
+
+def true_sample(scaled: jax.Array, sample: jax.Array, noise_scale: jax.Array | float) -> jax.Array:
+    """Return `sample`, drawn from q(z|x), beside `scaled`, the same with its noise scaled, which the decoder is given.
+
+    The decoder alone. Densities, divergences and statistics of q are taken where q was sampled: elsewhere a sampled KL
+    or total correlation is that of no distribution, and may fall without bound. noise_scale = 0 is an autoencoder whose
+    KL is still weighed.
+    """
+    # At 1 the two are one array, whose gradient is one too: not a sum of two that are rounded apart.
+    return jnp.where(noise_scale == 1.0, scaled, sample)
 
 
 def standard_normal_kl(mean: jax.Array, logvar: jax.Array) -> jax.Array:
@@ -61,10 +71,11 @@ class VAE(nn.Module):
         noise_scale: jax.Array | float = 1.0,
         labels: jax.Array | None = None,
     ) -> ModelOutput:
-        """Encode images f32[B, H, W, C] in [0, 1], sample once per image (see reparameterise), decode."""
+        """Encode images f32[B, H, W, C] in [0, 1], sample once per image, decode (see true_sample)."""
         mean, logvar = self.encode(images, labels)
-        z = reparameterise(key, mean, logvar, noise_scale)
-        return ModelOutput(self.decode(z, labels), Posterior(mean, logvar, z, standard_normal_kl(mean, logvar)))
+        scaled, sample = (reparameterise(key, mean, logvar, scale) for scale in (noise_scale, 1.0))
+        z = true_sample(scaled, sample, noise_scale)
+        return ModelOutput(self.decode(scaled, labels), Posterior(mean, logvar, z, standard_normal_kl(mean, logvar)))
 
 
 class Architecture(NamedTuple):

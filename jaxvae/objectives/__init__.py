@@ -1,6 +1,12 @@
 """Objectives by the names papers use, and the terms they are made of."""
 
-from jaxvae.objectives.base import Context, Objective, Term
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+from jaxvae import latents
+from jaxvae.objectives.base import Context, Objective, Term, standard_moments
 from jaxvae.objectives.dip import DIP_I, DIP_II
 from jaxvae.objectives.factor_vae import TC_CRITIC
 from jaxvae.objectives.floors import FREE_BITS, KL_CLIP
@@ -13,9 +19,9 @@ from jaxvae.objectives.mmd import MMD
 from jaxvae.objectives.prior import CAPACITY, KL
 from jaxvae.objectives.structured import KL_ANISOTROPIC, KL_SPARSE, KL_STUDENT
 from jaxvae.objectives.tcvae import TC_MSS, TC_MWS
-from jaxvae.types import InputError, Table, look_up
+from jaxvae.types import InputError, Program, Table, look_up
 
-__all__ = ["OBJECTIVES", "TERMS", "Context", "Objective", "Term", "objective"]
+__all__ = ["OBJECTIVES", "TERMS", "Context", "Objective", "Term", "objective", "prior_moments"]
 
 _PRIORS = (KL, CAPACITY, FREE_BITS, KL_CLIP, KL_L1, KL_MIXTURE, KL_SPARSE, KL_ANISOTROPIC, KL_STUDENT, KL_BALANCED)
 _REGULARISERS = (TC_CRITIC, TC_MWS, TC_MSS, DIP_I, DIP_II, MMD, HFVAE, LABEL, LABEL_COSINE, SPECTRAL)
@@ -82,3 +88,21 @@ def objective(name: str) -> Objective:
         for kind in ("defaults", "fixed")
     }
     return Objective(terms, **settled)
+
+
+def prior_moments(program: Program, extra: Any, hypers: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
+    """Return the means and standard deviations [D] of the prior of a model's code, of its top group in a hierarchy.
+
+    The prior is that which its objective trains against; N(0, I) for an objective that is not known here.
+
+    Args:
+        program: of the model.
+        extra: what the objective's terms have learned, {term: parameters}.
+        hypers: of the model, among other things; what is not there is at its default.
+    """
+    num_latents = latents.number_scored(program)
+    try:
+        known = objective(program.objective)
+    except InputError:
+        return standard_moments({}, {}, num_latents)
+    return known.prior_moments(extra, hypers, num_latents)

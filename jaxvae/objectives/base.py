@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput, Program, Size
 
@@ -20,7 +19,7 @@ class Context(NamedTuple):
     key: jax.Array  # this step's randomness for the term
     labels: jax.Array  # i32[B, K] factors or labels of the batch, K may be 0
     other_codes: Callable[[], jax.Array]  # () -> z [B, D] of a second, independent batch; no gradient
-    prior_codes: Callable[[], jax.Array] | None = None  # () -> z [B, D] sampled from the objective's prior
+    prior_codes: Callable[[], jax.Array] | None = None  # () -> z [B, D] of the objective's prior; no gradient
 
 
 BETA = Hyper("beta", 1.0, FROM_0, "weight of the KL")
@@ -39,9 +38,17 @@ def standard_normal(key: jax.Array, shape: tuple[int, ...], extra: Any, hypers: 
     return jax.random.normal(key, shape)
 
 
-def kl_of_groups(kl: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
-    """Return the KL of each group in nats, mean over the batch, [G], of that of each latent [B, D]."""
-    return jnp.stack([group.sum() for group in jnp.split(kl.mean(0), np.cumsum(sizes)[:-1])])
+def standard_moments(extra: Any, hypers: Hypers, num_latents: int) -> tuple[jax.Array, jax.Array]:
+    """Return the means and the standard deviations [D] of N(0, I)."""
+    return jnp.zeros(num_latents), jnp.ones(num_latents)
+
+
+def logs_of_kl(kl: jax.Array, out: ModelOutput) -> Logs:
+    """Return what a prior term logs that measures the KL [B] to a prior of its own: `kl`, and `kl_standard` beside it.
+
+    Means over the batch, nats; the second is to the architecture's own prior, N(0, I).
+    """
+    return {"kl": kl.mean(), "kl_standard": out.q.kl.sum(-1).mean()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +72,11 @@ class Term:
         needs_flat: whether it assumes a code of one group of latents, with a normal posterior and the prior N(0, I).
         needs_roughness: whether it reads out.roughness, which only some architectures measure.
         sample_prior: (key, shape, extra, hypers) -> codes drawn from the prior that a prior term measures the KL to.
+        prior_kl: (out, extra, hypers) -> f32[B] nats, KL(q(z|x) || p) to that prior for each image, unweighed: what
+            lanes are evaluated with, and their ELBO. Its docstring says whether it is exact or estimated at out.q.z.
+            None for a term whose prior is the architecture's own, out.q.kl.
+        prior_moments: (extra, hypers, D) -> means [D] and standard deviations [D] of that prior's latents, in which
+            traversals are measured.
     """
 
     name: str
@@ -80,6 +92,8 @@ class Term:
     needs_flat: bool = False
     needs_roughness: bool = False
     sample_prior: Callable[[jax.Array, tuple[int, ...], Any, Hypers], jax.Array] = standard_normal
+    prior_kl: Callable[[ModelOutput, Any, Hypers], jax.Array] | None = None
+    prior_moments: Callable[[Any, Hypers, int], tuple[jax.Array, jax.Array]] = standard_moments
     assign: Callable[[Any, jax.Array], jax.Array] | None = None
     num_clusters: Callable[[Program], int] | None = None
 
@@ -119,6 +133,44 @@ class Objective:
     def clusters(self) -> Term | None:
         """Return the term that puts codes into clusters, None where none does."""
         return next((term for term in self.terms if term.assign is not None), None)
+
+    @property
+    def prior(self) -> Term:
+        """Return the term that says how the KL to the prior is treated."""
+        return next(term for term in self.terms if term.is_prior_term)
+
+    @property
+    def has_own_prior(self) -> bool:
+        """Return whether its KL is to another prior than the architecture's own."""
+        return self.prior.prior_kl is not None
+
+    def prior_hypers(self) -> dict[str, float]:
+        """Return name -> default of the numbers that `prior_kl` reads."""
+        names = {self.hyper_name(self.prior, name) for name in self.prior.hypers} if self.has_own_prior else ()
+        return {name: default for name, default in self.hypers().items() if name in names}
+
+    def prior_kl(self, out: ModelOutput, extra: Any, hypers: Hypers) -> jax.Array:
+        """Return the KL [B] to the prior that it trains against, nats an image (see Term).
+
+        `extra` is {term name: parameters}; of `hypers` only those of the prior term are read.
+        """
+        if not self.has_own_prior:
+            return out.q.kl.sum(-1)
+        return self.prior.prior_kl(out, extra.get(self.prior.name, {}), self._term_hypers(self.prior, hypers))
+
+    def prior_moments(self, extra: Any, hypers: Mapping[str, float], num_latents: int) -> tuple[jax.Array, jax.Array]:
+        """Return the means and standard deviations [D] of the prior that it trains against (see Term).
+
+        Args:
+            extra: {term name: parameters}; without those of a prior that has some, the prior is taken to be N(0, I).
+            hypers: what is not there is at its default.
+            num_latents: D.
+        """
+        term = self.prior
+        if term.init_extra is not nothing and term.name not in extra:
+            return standard_moments({}, {}, num_latents)
+        there = self.hypers() | {name: value for name, value in hypers.items() if value is not None}
+        return term.prior_moments(extra.get(term.name, {}), self._term_hypers(term, there), num_latents)
 
     def settled(self, kind: str, term: Term, name: str) -> float | None:
         """Return what the objective says of a term's hyper in its `defaults` or `fixed`, None when it is silent."""
@@ -168,9 +220,11 @@ class Objective:
         """
 
         def prior_codes():
-            prior = next(term for term in self.terms if term.is_prior_term)
+            prior = self.prior
             key = jax.random.fold_in(ctx.key, len(self.terms))
-            return prior.sample_prior(key, out.q.z.shape, extra.get(prior.name, {}), self._term_hypers(prior, hypers))
+            # Constants: what compares codes with the prior draws codes to it, and leaves the prior to the prior term.
+            learned = jax.lax.stop_gradient(extra.get(prior.name, {}))
+            return prior.sample_prior(key, out.q.z.shape, learned, self._term_hypers(prior, hypers))
 
         total, logs = jnp.float32(0.0), {}
         for index, term in enumerate(self.terms):

@@ -1,38 +1,56 @@
-"""Prior terms with a floor under the KL: below it a latent is free, so none is pushed into saying nothing."""
+"""Prior terms with a floor under the KL: below it a latent is free, so none is pushed into saying nothing.
+
+One rule says what has a floor, for both terms and every architecture: a map, the latents that share their parameters
+(Kingma et al. 2016, appendix C.8: feature maps of latents, or single dimensions where they share none). A map of a flat
+code is a single latent; one of a hierarchical code is one of the latent_dim latents of a group, at all places of its
+grid. So the nats that are free in all are the floor times latent_dim times the number of groups, however fine their
+grids are.
+"""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxvae import latents
-from jaxvae.objectives.base import BETA, Context, Term, kl_of_groups
-from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput
+from jaxvae.objectives.base import BETA, Context, Term
+from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput, Program
+
+
+def kl_of_maps(kl: jax.Array, program: Program) -> jax.Array:
+    """Return the KL of each map in nats, [..., M], of that of each latent [..., D]."""
+    shapes = latents.maps(program)
+    parts = jnp.split(kl, np.cumsum([np.prod(shape) for shape in shapes])[:-1], axis=-1)
+    summed = [part.reshape(*kl.shape[:-1], *shape).sum(-2) for part, shape in zip(parts, shapes, strict=True)]
+    return jnp.concatenate(summed, axis=-1)
 
 
 def free_bits(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
-    """beta * sum_d max(floor, mean_b KL_bd): the mean over the batch is inside the maximum (Kingma et al. 2016).
+    """beta * sum_m max(floor, mean_b KL_bm): the mean over the batch is inside the maximum (Kingma et al. 2016).
 
-    A group whose mean KL is under the floor has a gradient of exactly 0 from this term. Groups are single latents, as
-    `q.kl` has them: closed form, against the architecture's own prior. A hierarchical code has groups of its own: there
-    the maximum is taken of the KL of each, so floor is in nats a group. Logs how many groups are above the floor.
+    Maps m are single latents of a flat code (see this file's head for others), and a map whose mean KL is under the
+    floor has a gradient of exactly 0 from this term. The KL is `q.kl`: closed form, against the architecture's own
+    prior. Logs how many maps are above the floor.
     """
-    flat = latents.is_flat(ctx.program)
-    kl = out.q.kl.mean(0) if flat else kl_of_groups(out.q.kl, latents.groups(ctx.program))
+    kl = kl_of_maps(out.q.kl.mean(0), ctx.program)
     floored = jnp.maximum(hypers["floor"], kl).sum()
     return hypers["beta"] * floored, {"above_floor": (kl > hypers["floor"]).sum().astype(jnp.float32)}
 
 
 def clipped_kl(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
-    """beta * mean_b sum_d max(floor, KL_bd): as `free_bits`, but every image has its own maximum.
+    """beta * mean_b sum_m max(floor, KL_bm): as `free_bits`, but every image has its own maximum.
 
     The mean of maxima is at least the maximum of means, so for the same floor the penalty is larger, and it vanishes in
-    gradient only for those images whose latent is under the floor; a latent cannot be free for some images at the cost
-    of others. Logs the part of (image, latent) pairs above the floor.
+    gradient only for those images whose map is under the floor; a latent cannot be free for some images at the cost of
+    others. Logs the part of (image, map) pairs above the floor.
     """
-    floored = jnp.maximum(hypers["floor"], out.q.kl).sum(-1).mean()
-    return hypers["beta"] * floored, {"above_floor": (out.q.kl > hypers["floor"]).mean(dtype=jnp.float32)}
+    kl = kl_of_maps(out.q.kl, ctx.program)
+    floored = jnp.maximum(hypers["floor"], kl).sum(-1).mean()
+    return hypers["beta"] * floored, {"above_floor": (kl > hypers["floor"]).mean(dtype=jnp.float32)}
 
 
-FLOOR = Hyper("floor", 0.5, FROM_0, "nats below which the KL of a latent is not charged")
+FLOOR = Hyper(
+    "floor", 0.5, FROM_0, "nats below which the KL of a latent (in a hierarchy at all places together) is not charged"
+)
 
 FREE_BITS = Term(
     name="free_bits",

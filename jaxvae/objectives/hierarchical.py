@@ -8,11 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latents
-from jaxvae.objectives.base import BETA, Context, Term, kl_of_groups
+from jaxvae.objectives.base import BETA, Context, Term
 from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput
 
 LEAST = 1e-4  # of the warm-up's weight: where it starts
 OFFSET = 0.01  # nats, added to each group's KL, so that a group that says nothing is still charged
+
+
+def kl_of_groups(kl: jax.Array, sizes: tuple[int, ...]) -> jax.Array:
+    """Return the KL of each group in nats, mean over the batch, [G], of that of each latent [B, D]."""
+    return jnp.stack([group.sum() for group in jnp.split(kl.mean(0), np.cumsum(sizes)[:-1])])
 
 
 def balance(kl: jax.Array, sizes: tuple[int, ...]) -> jax.Array:

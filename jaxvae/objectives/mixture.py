@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae.latents import number as number_of_latents
-from jaxvae.objectives.base import BETA, Context, Term
+from jaxvae.objectives.base import BETA, Context, Term, logs_of_kl
 from jaxvae.types import FROM_0, WHOLE_FROM_1, Hyper, Hypers, Logs, ModelOutput, Program, Size
 
 NUM_CLUSTERS = Size("num_clusters", 10, WHOLE_FROM_1, "clusters of VaDE's mixture")
@@ -145,7 +145,7 @@ def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
     on the codes of a plain VAE of as many steps has 0.72, 0.73, 0.74, 0.68. The fit alone had 0.73, 0.70, 0.74, 0.75,
     k-means on the same pretrained codes 0.75, 0.77, 0.75, 0.75. The paper trains for much longer.
 
-    Logs prior_kl, the KL to the mixture (in both phases); clusters, the number of clusters in use (exp of the entropy
+    Logs kl, the KL to the mixture (in both phases); clusters, the number of clusters in use (exp of the entropy
     of the batch's mean p(c|z), 1 … K); pretraining, 1 or 0; and where images have one label, the batch's `purity`.
 
     Assumes a flat Gaussian posterior.
@@ -167,7 +167,7 @@ def kl_to_mixture(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context)
 
     usage = r.mean(0)
     logs = {
-        "prior_kl": kl.mean(),
+        **logs_of_kl(kl, out),
         "clusters": jnp.exp(jax.scipy.special.entr(usage).sum()),
         "pretraining": pretraining.astype(jnp.float32),
     }
@@ -182,6 +182,23 @@ def mixture_samples(key: jax.Array, shape: tuple[int, ...], extra, hypers: Hyper
     c = jax.random.categorical(jax.random.fold_in(key, 0), mixture.log_weights, shape=shape[:1])
     noise = jax.random.normal(jax.random.fold_in(key, 1), shape)
     return mixture.means[c] + jnp.exp(0.5 * mixture.logvars[c]) * noise
+
+
+def mixture_prior_kl(out: ModelOutput, extra, hypers: Hypers) -> jax.Array:
+    """KL of q(z|x) p(c|z) to p(z, c) [B], nats, p(c|z) at the one sample of each image (see mixture_kl).
+
+    At least KL(q(z|x) || p(z)), so the ELBO with it is a bound. To the mixture also while it is not the prior yet.
+    """
+    return mixture_kl(mixture_of(extra), out)[0]
+
+
+def mixture_moments(extra, hypers: Hypers, num_latents: int) -> tuple[jax.Array, jax.Array]:
+    """Return the means and standard deviations [D] of the mixture, whose latents have no other meaning apart."""
+    mixture = mixture_of(extra)
+    weights = jnp.exp(mixture.log_weights)[:, None]
+    mean = (weights * mixture.means).sum(0)
+    variance = (weights * (jnp.exp(mixture.logvars) + (mixture.means - mean) ** 2)).sum(0)
+    return mean, jnp.sqrt(variance)
 
 
 def cluster_of(extra, codes: jax.Array) -> jax.Array:
@@ -201,6 +218,8 @@ KL_MIXTURE = Term(
     reference="Jiang et al. 2017, Variational Deep Embedding (VaDE), eq. 8-12 and 16",
     init_extra=init_mixture,
     sample_prior=mixture_samples,
+    prior_kl=mixture_prior_kl,
+    prior_moments=mixture_moments,
     is_prior_term=True,
     assign=cluster_of,
     num_clusters=NUM_CLUSTERS.of,

@@ -15,7 +15,8 @@ def aggregate_against_prior(out: ModelOutput, extra, critic, hypers: Hypers, ctx
 
     The alpha term of the objective L_{alpha, beta} of Mathieu et al. 2019, with the statistic of their code. The codes
     are the batch's samples; as many are drawn from the prior: that of the objective's prior term, N(0, I) unless the
-    term says otherwise. The estimate is unbiased, so at the optimum it scatters around 0, below as often as above.
+    term says otherwise. These are constants: codes are drawn to a prior that is learned, which is not drawn to them
+    from here. The estimate is unbiased, so at the optimum it scatters around 0, below as often as above.
 
     Differs from: their loss, which is summed over the batch where ours is the mean; the weight means the same.
     """

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae import latents
-from jaxvae.objectives.base import BETA, Context, Term
+from jaxvae.objectives.base import BETA, Context, Term, logs_of_kl
 from jaxvae.types import ABOVE_0, ANY, SHARE, Hyper, Hypers, Logs, ModelOutput, Posterior, Program
 
 LOG_2PI = 1.8378770664093453
@@ -40,16 +40,26 @@ def sparse_log_density(z: jax.Array, spike: jax.Array, spike_scale: jax.Array) -
     return jnp.logaddexp(slab, jnp.log(spike) + normal_log_density(z, 2.0 * jnp.log(spike_scale)))
 
 
+def sparse_prior_kl(out: ModelOutput, extra, hypers: Hypers) -> jax.Array:
+    """KL to the sparse prior [B], nats, estimated with the one sample of each image."""
+    log_prior = sparse_log_density(out.q.z, hypers["spike"], hypers["spike_scale"])
+    return (-entropy(out.q) - log_prior).sum(-1)
+
+
 def sparse_kl(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
     """beta * KL(q(z|x) || prod_d [(1 - spike) N(0, 1) + spike N(0, spike_scale^2)]), one-sample estimate.
 
     A latent is either off (in the spike) or on (in the slab); `spike` is the share that the prior expects to be off,
-    in 0 … 1, and spike_scale > 0 (Mathieu et al. 2019, section 6 "Sparsity" and appendix). Logs the estimate of the KL
-    as prior_kl.
+    in 0 … 1, and spike_scale > 0 (Mathieu et al. 2019, section 6 "Sparsity" and appendix). Logs the estimate as kl.
     """
-    log_prior = sparse_log_density(out.q.z, hypers["spike"], hypers["spike_scale"])
-    value = (-entropy(out.q) - log_prior).sum(-1).mean()
-    return hypers["beta"] * value, {"prior_kl": value}
+    kl = sparse_prior_kl(out, extra, hypers)
+    return hypers["beta"] * kl.mean(), logs_of_kl(kl, out)
+
+
+def sparse_moments(extra, hypers: Hypers, num_latents: int) -> tuple[jax.Array, jax.Array]:
+    """Return the means and standard deviations [D] of the sparse prior."""
+    variance = 1.0 - hypers["spike"] + hypers["spike"] * hypers["spike_scale"] ** 2
+    return jnp.zeros(num_latents), jnp.full(num_latents, jnp.sqrt(variance))
 
 
 def sparse_samples(key: jax.Array, shape: tuple[int, ...], extra, hypers: Hypers) -> jax.Array:
@@ -69,22 +79,33 @@ def anisotropic_logvar(extra, hypers: Hypers) -> jax.Array:
     return jax.nn.log_softmax(spectrum + hypers["learned"] * extra["logits"]) + jnp.log(hypers["scale"] * latents)
 
 
+def anisotropic_prior_kl(out: ModelOutput, extra, hypers: Hypers) -> jax.Array:
+    """KL to the anisotropic prior [B], nats, closed form."""
+    logvar = anisotropic_logvar(extra, hypers)
+    kl = 0.5 * ((out.q.mean**2 + jnp.exp(out.q.logvar)) * jnp.exp(-logvar) + logvar - out.q.logvar - 1.0)
+    return kl.sum(-1)
+
+
 def anisotropic_kl(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
     """beta * KL(q(z|x) || N(0, diag(v))), closed form; v = scale * D * softmax(spectrum).
 
     Unequal variances break the prior's rotational symmetry, so that latents cannot be mixed for free (Mathieu et al.
     2019, section 6 "Axis-alignment" and theorem 1's corollary). The spectrum falls geometrically, the first variance
     exp(log_ratio) times the last; log_ratio 0 and scale 1 give N(0, I). With `learned` at 1 the variances are trained
-    from there (0: fixed; a number in between slows them). Logs the KL as prior_kl, and the ratio of the largest to the
+    from there (0: fixed; a number in between slows them). Logs the KL as kl, and the ratio of the largest to the
     smallest variance.
 
     Differs from: the paper, whose spectrum is that of the data's leading principal components. A term does not see the
     data before training starts, so the fall is given by one number.
     """
-    logvar = anisotropic_logvar(extra, hypers)
-    kl = 0.5 * ((out.q.mean**2 + jnp.exp(out.q.logvar)) * jnp.exp(-logvar) + logvar - out.q.logvar - 1.0)
-    value = kl.sum(-1).mean()
-    return hypers["beta"] * value, {"prior_kl": value, "variance_ratio": jnp.exp(logvar.max() - logvar.min())}
+    kl, logvar = anisotropic_prior_kl(out, extra, hypers), anisotropic_logvar(extra, hypers)
+    ratio = jnp.exp(logvar.max() - logvar.min())
+    return hypers["beta"] * kl.mean(), logs_of_kl(kl, out) | {"variance_ratio": ratio}
+
+
+def anisotropic_moments(extra, hypers: Hypers, num_latents: int) -> tuple[jax.Array, jax.Array]:
+    """Return the means and standard deviations [D] of the anisotropic prior."""
+    return jnp.zeros(num_latents), jnp.exp(0.5 * anisotropic_logvar(extra, hypers))
 
 
 def anisotropic_init(key: jax.Array, program: Program):
@@ -111,15 +132,27 @@ def student_log_density(z: jax.Array, df: jax.Array) -> jax.Array:
     return constant - (half + 0.5) * jnp.log1p(z**2 / df)
 
 
+def student_prior_kl(out: ModelOutput, extra, hypers: Hypers) -> jax.Array:
+    """KL to the product of t's [B], nats, estimated with the one sample of each image."""
+    return (-entropy(out.q) - student_log_density(out.q.z, hypers["df"])).sum(-1)
+
+
 def student_kl(out: ModelOutput, extra, critic, hypers: Hypers, ctx: Context) -> tuple[jax.Array, Logs]:
     """beta * KL(q(z|x) || prod_d t_df), one-sample estimate; df > 0 degrees of freedom.
 
     A product of t's has no rotational symmetry, unlike a product of normals (Mathieu et al. 2019, section 6
     "Axis-alignment"). The log-density's constant is taken from a series at more than 60 degrees of freedom. Logs the
-    estimate of the KL as prior_kl.
+    estimate as kl.
     """
-    value = (-entropy(out.q) - student_log_density(out.q.z, hypers["df"])).sum(-1).mean()
-    return hypers["beta"] * value, {"prior_kl": value}
+    kl = student_prior_kl(out, extra, hypers)
+    return hypers["beta"] * kl.mean(), logs_of_kl(kl, out)
+
+
+def student_moments(extra, hypers: Hypers, num_latents: int) -> tuple[jax.Array, jax.Array]:
+    """Return the means and standard deviations [D]; with df <= 2, where none is finite, the scale 1 in their place."""
+    df = hypers["df"]
+    variance = jnp.where(df > 2.0, df / jnp.where(df > 2.0, df - 2.0, 1.0), 1.0)
+    return jnp.zeros(num_latents), jnp.full(num_latents, jnp.sqrt(variance))
 
 
 def student_samples(key: jax.Array, shape: tuple[int, ...], extra, hypers: Hypers) -> jax.Array:
@@ -139,6 +172,8 @@ KL_SPARSE = Term(
     penalty=sparse_kl,
     reference=f"{_PAPER} its sparse prior",
     sample_prior=sparse_samples,
+    prior_kl=sparse_prior_kl,
+    prior_moments=sparse_moments,
     is_prior_term=True,
     needs_flat=True,
 )
@@ -155,6 +190,8 @@ KL_ANISOTROPIC = Term(
     reference=f"{_PAPER} its anisotropic Gaussian prior",
     init_extra=anisotropic_init,
     sample_prior=anisotropic_samples,
+    prior_kl=anisotropic_prior_kl,
+    prior_moments=anisotropic_moments,
     is_prior_term=True,
     needs_flat=True,
 )
@@ -165,6 +202,8 @@ KL_STUDENT = Term(
     penalty=student_kl,
     reference=f"{_PAPER} its Student-t prior",
     sample_prior=student_samples,
+    prior_kl=student_prior_kl,
+    prior_moments=student_moments,
     is_prior_term=True,
     needs_flat=True,
 )

@@ -92,8 +92,8 @@ def plot_traversals(results: Results) -> dict[str, Figure] | None:
     """Traversals.
 
     A row is a latent, the most informative at the top with its KL in nats; along the row it moves through the prior
-    while all other latents stay at the code of one image. A disentangled latent changes one thing; a latent with no
-    KL changes nothing.
+    that the lane was trained with while all other latents stay at the code of one image. A disentangled latent changes
+    one thing; a latent with no KL changes nothing.
     """
     made: dict[str, Figure] = {}
     for showcase in results.showcases:
@@ -119,7 +119,7 @@ def _traversal(results: Results, showcase: Showcase) -> Figure:
     values = np.asarray(showcase.traversal_values, float)
     axes.set_xticks([across[i] for i in shown], [wording.fixed(values[i], 1) for i in shown])
     axes.set_yticks(down, [f"z{latent}   {wording.fixed(float(showcase.kl[latent]), 2)}" for latent in order])
-    axes.set_xlabel("value of the latent (standard deviations of the prior)")
+    axes.set_xlabel("value of the latent (standard deviations from the prior's mean)")
     rest = len(showcase.traversals) - rows
     axes.set_ylabel("latent and its KL (nats)" + (f"; {rest} more not shown" if rest else ""))
     axes.set_title(wording.showcase_title(results, showcase), loc="left", fontsize=12)

@@ -15,9 +15,10 @@ ACTIVE = 0.01  # nats; what Burda et al. 2016 call an active unit, measured on t
 def plot_kl_map(results: Results) -> Figure | None:
     """KL of each latent.
 
-    A row is a lane, a column a latent, the most informative at the left; the colour is its KL from the prior in nats,
-    averaged over the evaluation set. White is a latent that was switched off. The numbers at the right count the
-    latents above 0.01 nats. Read downwards: a stronger prior term switches latents off.
+    A row is a lane, a column a latent, the most informative at the left; the colour is its KL in nats from N(0, 1),
+    whatever prior the objective has, or from a hierarchy's own, averaged over the evaluation set. White is a latent
+    that was switched off. The numbers at the right count the latents above 0.01 nats. Read downwards: a stronger prior
+    term switches latents off.
     """
     table = np.asarray(results.kl_per_latent, float)
     if table.size == 0 or not np.isfinite(table).any():

@@ -40,7 +40,7 @@ def plot_method_comparison(results: Results) -> Figure | None:
         for row, which in enumerate(found):
             settings = [group for group in reading.groups(results) if group.family == which]
             _method(axes, row, settings, name, encoding.hue(which))
-        if name == "kl":
+        if name in ("kl", "kl_standard"):
             _make_logarithmic_if_wide(
                 axes, [reading.number(lane, name) for lane in filter(reading.is_ok, results.lanes)]
             )

@@ -170,8 +170,8 @@ def by_weight(results: Results, names: Iterable[str]) -> list[str]:
 
 def curves(results: Results) -> list[str]:
     """List the scores that were also measured while training."""
-    # The history's own KL is the loss term.
-    return [name for name in results.score_names if name != "kl" and name in results.history]
+    # The history's own KLs are those of training batches.
+    return [name for name in results.score_names if name not in ("kl", "kl_standard") and name in results.history]
 
 
 def losses(results: Results) -> list[str]:

@@ -17,9 +17,9 @@ DISTORTION = "distortion: reconstruction (nats per image)"
 def plot_rate_distortion(results: Results) -> Figure | None:
     """Rate and distortion.
 
-    Each mark is a lane: how many nats its code spends on an image (KL, to the right) and how badly the image is
-    rebuilt (negative log likelihood, upwards). Along a grey diagonal their sum, the negative ELBO, is the same;
-    nearer to the lower left is better. A stronger prior term moves lanes up and to the left.
+    Each mark is a lane: how many nats its code spends on an image (KL to the lane's own prior, to the right) and how
+    badly the image is rebuilt (negative log likelihood, upwards). Along a grey diagonal their sum, the negative ELBO,
+    is the same; nearer to the lower left is better. A stronger prior term moves lanes up and to the left.
     """
     if not {"kl", "reconstruction"} <= set(reading.losses(results)) or not _is_a_cloud(results):
         return None

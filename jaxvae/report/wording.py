@@ -10,6 +10,7 @@ from jaxvae.types import Results, Showcase
 _NAMES = {"beta_vae": "β-VAE", "factor_vae": "FactorVAE"}
 _WHOLE = {
     "nll": "Reconstruction (NLL)",
+    "kl_standard": "KL to N(0, I)",
     "beta_vae": "β-VAE score",
     "factor_vae": "FactorVAE score",
     "mig_sampled": "MIG (sampled)",

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from jaxvae import latents, models
+from jaxvae import latents, models, objectives
 from jaxvae.data.arrays import white_of
 from jaxvae.saved import export
 from jaxvae.types import InputError, Networks, Program, in_32_bits, remember
@@ -155,17 +155,22 @@ class Model:
     def traverse(self, z=None, values: Sequence[float] = tuple(np.linspace(-2, 2, 9)), labels=None) -> jax.Array:
         """Set each latent in turn to each value: f32[D, T, H, W, C] in [0, 1].
 
-        Of a hierarchical model each latent of the top group, whose prior is N(0, I).
+        Of a hierarchical model each latent of the top group, whose prior is N(0, I). Otherwise the prior is the one
+        that the model was trained with, with its hypers as `about` has them (their defaults where it has not); it is
+        N(0, I) for most objectives, and for one that is not known here.
 
         Args:
-            z: the code [D] to start from; by default the prior's mean, zeros (groups below the top one follow it).
-            values: T numbers, in units of the prior's standard deviation.
+            z: the code [D] to start from; by default the prior's mean (groups below the top one follow it).
+            values: T numbers, standard deviations of the prior from its mean, latent by latent.
             labels: for a conditional model the labels [K] that go with the code, one integer where there is one label.
         """
         moved = latents.number_scored(self.program)
-        base = jnp.zeros(moved) if z is None else self._codes(jnp.asarray(z)[None])[0]
+        mean, deviation = objectives.prior_moments(self.program, self.networks.extra, self.about)
+        base = mean if z is None else self._codes(jnp.asarray(z)[None])[0]
         codes = jnp.tile(base, (moved, len(values), 1))
-        codes = codes.at[jnp.arange(moved), :, jnp.arange(moved)].set(jnp.asarray(values, jnp.float32))
+        codes = codes.at[jnp.arange(moved), :, jnp.arange(moved)].set(
+            mean[:, None] + deviation[:, None] * jnp.asarray(values, jnp.float32)
+        )
         if labels is not None:
             labels = np.tile(np.reshape(labels, (1, -1)), (moved * len(values), 1))
         decoded = self.decode(codes.reshape(-1, len(base)), labels)

@@ -18,8 +18,8 @@ SEEDS = Range("whole numbers in 0 … 2^32 - 1", lambda value: 0 <= value < 2**3
 RUN_NUMBERS = (
     Hyper("seed", 0, SEEDS, "of everything random in a run"),
     Hyper("lr", 1e-4, ABOVE_0, "learning rate of the VAE's Adam; the default is the 12,600-model study's"),
-    # See models.vae.reparameterise; evaluation samples q(z|x) as it is.
-    Hyper("noise_scale", 1.0, FROM_0, "factor on the noise of sampled codes while training"),
+    # See models.vae.true_sample; evaluation samples q(z|x) as it is.
+    Hyper("noise_scale", 1.0, FROM_0, "factor on the noise of the codes that the decoder is given while training"),
 )
 """Numbers every run has, whatever its objective."""
 

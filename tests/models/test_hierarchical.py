@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 
 import jax
@@ -161,8 +162,11 @@ def test_one_group_is_a_flat_vae(data):
     np.testing.assert_allclose(out.q.logvar, logvar, atol=1e-6)
     np.testing.assert_allclose(out.q.z, reparameterise(key, mean, logvar), atol=1e-5)
     np.testing.assert_allclose(out.q.kl, standard_normal_kl(mean, logvar), atol=1e-5)
-    decoded = jit(lambda v, z: module.apply(v, z, method="decode"))(variables, out.q.z)
-    np.testing.assert_allclose(decoded, out.logits, atol=1e-4)
+    decode = jit(lambda v, z: module.apply(v, z, method="decode"))
+    np.testing.assert_allclose(decode(variables, out.q.z), out.logits, atol=1e-4)
+    quiet = jit(module.apply)(variables, pictures, key, 0.0)  # the decoder is given means; q is sampled all the same
+    np.testing.assert_allclose(quiet.q.z, out.q.z, atol=1e-5)
+    np.testing.assert_allclose(decode(variables, quiet.q.mean), quiet.logits, atol=1e-4)
     _, (logs, _) = jit(step.loss, static_argnums=1)(state.params, ONE_GROUP, data, hypers, state)
     assert float(logs["loss"]) == pytest.approx(float(logs["nll"] + logs["kl"]), rel=1e-6)
 
@@ -299,10 +303,20 @@ def test_groups_are_balanced_while_the_kl_is_warmed_up():
     np.testing.assert_allclose(slope, np.repeat([0.25 * weights / 2], 2, 0).repeat(sizes, axis=1), rtol=1e-5)
 
 
-def test_free_bits_are_those_of_groups():
-    kl = jnp.asarray(np.repeat([[0.1, 0.01]], 2, 0).repeat(latents.groups(TINY), axis=1), jnp.float32)
-    value, logs = penalty("free_bits", output(kl), floor=0.5)  # groups: 0.8 and 0.32 nats
-    assert float(value) == pytest.approx(0.8 + 0.5, rel=1e-5) and float(logs["above_floor"]) == 1
+def test_a_floor_is_under_each_map_however_many_groups_there_are():
+    """A map of a group is one of its latents at all places: they share parameters. Of the KL 0.1 at a place 1.6."""
+    for groups, places in (((1,), (16,)), ((1, 1), (4, 16)), ((2, 1), (4, 4, 16))):
+        chosen = dataclasses.replace(TINY, sizes={"groups_per_scale": groups, "stem_width": 4})
+        of_place = np.array([0.1, 0.01], np.float32)  # of a group's two latents
+        kl = jnp.asarray(np.repeat(np.concatenate([np.tile(of_place, n) for n in places])[None], 2, 0))
+        sums = np.concatenate([n * of_place for n in places])
+        for name, floor in itertools.product(("free_bits", "kl_clip"), (0.5, 0.3)):
+            value, logs = penalty(name, output(kl), program=chosen, floor=floor)
+            assert float(value) == pytest.approx(np.maximum(sums, floor).sum(), rel=1e-5)
+            above = (sums > floor).sum() if name == "free_bits" else (sums > floor).mean()
+            assert float(logs["above_floor"]) == pytest.approx(above)
+        free, _ = penalty("free_bits", output(0 * kl), program=chosen, floor=0.5)
+        assert float(free) == pytest.approx(0.5 * 2 * len(places))  # latent_dim of each group
 
 
 def test_gradients_of_the_new_terms_equal_finite_differences_in_float64():

@@ -100,7 +100,7 @@ def test_it_rebuilds_coloured_images_at_least_as_well_as_the_studys_network():
         for _ in range(300):
             state = advance(train, hypers, state)
         lane = jax.tree.map(lambda leaf: np.asarray(leaf)[None], (hypers, state.networks))
-        _, _, reconstruction, kl = evaluate.encode(program, lane[0], Networks(*lane[1]), test)
-        found[architecture] = float(reconstruction[0]), float(reconstruction[0] + kl.sum())
+        encoded = evaluate.encode(program, lane[0], Networks(*lane[1]), test)
+        found[architecture] = float(encoded.reconstruction[0]), float(encoded.reconstruction[0] + encoded.kl[0])
         print(architecture, found[architecture])
     assert found["resnet"][0] <= found["conv"][0] and found["resnet"][1] <= found["conv"][1]

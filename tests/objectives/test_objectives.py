@@ -88,9 +88,16 @@ def test_the_vae_is_the_elbo_and_beta_weighs_the_kl(data):
         assert float(logs["loss"]) == pytest.approx(float(elbo["nll"] + beta * elbo["kl"]), rel=1e-6)
     assert "beta" not in step.hyper_defaults(program("vae"))
 
-    # Without noise another code is decoded; q, and with it the KL, stays.
-    _, quiet, _ = value_and_grad("vae", data, noise_scale=0.0)
-    assert float(quiet["kl"]) == float(elbo["kl"]) and float(quiet["nll"]) != float(elbo["nll"])
+
+@pytest.mark.parametrize("name", ["vae", "dd_vae", "kl_student", "vade", "factor_vae", "beta_tcvae", "hfvae"])
+def test_the_scale_of_the_noise_is_the_decoders_alone(name, data):
+    """Whatever is said of q is said of samples of q."""
+    _, usual, _ = value_and_grad(name, data)
+    for scale in (0.0, 0.3, 2.0):
+        _, scaled, _ = value_and_grad(name, data, noise_scale=scale)
+        assert float(scaled["nll"]) != float(usual["nll"])
+        for log in set(usual) - {"loss", "nll"}:
+            assert float(scaled[log]) == pytest.approx(float(usual[log]), rel=1e-5, abs=1e-6), log
 
 
 def test_capacity_at_zero_is_beta_vae_and_rises_with_the_step(data):

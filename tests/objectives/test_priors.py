@@ -149,13 +149,14 @@ def test_free_bits_has_no_gradient_below_the_floor_and_the_kls_above_it():
 
 
 def test_the_mean_is_inside_the_maximum_of_free_bits_and_outside_that_of_clipping():
-    kl = jnp.asarray([[0.0, 4.0], [2.0, 0.0]])
+    kl = jnp.asarray([[0.0, 4.0, 0.0], [2.0, 0.0, 0.0]])
     out = ModelOutput(jnp.zeros(()), Posterior(kl, kl, kl, kl))
-    # Means of the latents: 1 and 2; floor 1.5.
+    # Means of the latents: 1, 2 and 0; floor 1.5.
     value, logs = penalty("free_bits", out, floor=1.5, beta=3.0)
-    assert float(value) == pytest.approx(3 * (1.5 + 2.0)) and float(logs["above_floor"]) == 1
+    assert float(value) == pytest.approx(3 * (1.5 + 2.0 + 1.5)) and float(logs["above_floor"]) == 1
     value, logs = penalty("kl_clip", out, floor=1.5, beta=3.0)
-    assert float(value) == pytest.approx(3 * ((1.5 + 4) + (2 + 1.5)) / 2) and float(logs["above_floor"]) == 0.5
+    assert float(value) == pytest.approx(3 * ((1.5 + 4) + (2 + 1.5) + 3) / 2)
+    assert float(logs["above_floor"]) == pytest.approx(1 / 3)
     for name in ("free_bits", "kl_clip"):
         assert float(penalty(name, out, floor=0.0)[0]) == pytest.approx(float(kl.sum(-1).mean()))
 
@@ -280,6 +281,26 @@ def test_every_term_is_handed_codes_of_the_objectives_own_prior():
     objective.penalty(random_output(), extra, {}, objective.hypers(), context())
     spread = np.asarray(seen["codes"]).std(0)
     assert seen["codes"].shape == (BATCH, LATENTS) and spread[0] > 100 * spread[1] > 1000 * spread[2] * 0.9
+
+
+@pytest.mark.parametrize("name", ["kl_mixture", "kl_anisotropic"])
+def test_a_learned_prior_is_trained_by_its_own_term_alone(name):
+    """MMD draws codes to samples of the prior; the samples are constants."""
+    out, extra = random_output(), {name: extra_of(objectives.TERMS[name])}
+
+    def slope(chosen, wanted):
+        objective = objectives.objective(chosen)
+        hypers = {n: jnp.float32(v) for n, v in (objective.hypers() | {"learned": 1.0, "mmd_weight": 100.0}).items()}
+
+        def value(mean, extra):
+            moved = posterior(mean, out.q.logvar, (out.q.z - out.q.mean) * jnp.exp(-0.5 * out.q.logvar))
+            return objective.penalty(moved, extra, {}, hypers, context(now=0))[0]
+
+        return jax.jit(jax.grad(value, wanted))(out.q.mean, extra)
+
+    alone, beside = (slope(chosen, 1) for chosen in (name, f"{name}+mmd"))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7), beside, alone)
+    assert float(jnp.abs(slope(f"{name}+mmd", 0) - slope(name, 0)).max()) > 0.1  # codes are drawn
 
 
 # --- VaDE -------------------------------------------------------------------------------------------------------------
