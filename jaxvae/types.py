@@ -197,6 +197,9 @@ class Factors:
     values: jax.Array
     sizes: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     groups: RowGroups | None = None  # worked out once by whoever scores many lanes against the same factors
+    numbers: jax.Array | None = None  # f32[N, K], what is to be read as numbers; None for the values themselves
+    # Columns of numbers without repetition, whose values are bins of them; () where there is none.
+    continuous: tuple[bool, ...] = dataclasses.field(default=(), metadata={"static": True})
 
 
 class Metric(NamedTuple):

@@ -25,7 +25,7 @@ def interventional_robustness(
     quantile: float = QUANTILE,
     num_bins: int = NUM_BINS,
 ) -> dict[str, jax.Array]:
-    """Score how firmly each latent stays put while one factor is held, on points drawn with replacement.
+    """Score how firmly each latent stays put while one factor is held, on points drawn.
 
     For latent d and factor k, P_dk = mean_v Q(|z_d - E[z_d | v_k = v]| given v_k = v), Q the 0.99 quantile: how far the
     latent strays while factor k is held. With the largest deviation m_d = max |z_d - E[z_d]|,
@@ -41,7 +41,7 @@ def interventional_robustness(
         factors: N rows of K factors; those that do not vary among the points drawn are left out.
         key: draws the points.
         test: not looked at; nothing is fitted.
-        num_points: 10,000 as in disentanglement_lib.
+        num_points: 10,000 as in disentanglement_lib, no row twice; every row once where there are no more.
         quantile: 0.99 as in disentanglement_lib, interpolated between order statistics as NumPy does.
         num_bins: a factor of more than 20 values is held in 20 bins of equal width, as in disentanglement_lib; one
             as large as the largest factor, or larger, holds every value by itself.

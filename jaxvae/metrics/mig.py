@@ -17,7 +17,7 @@ def mutual_information_gap(
     num_points: int = NUM_TRAIN,
     num_bins: int = NUM_BINS,
 ) -> dict[str, jax.Array]:
-    """Score how far one latent alone holds each factor, on points drawn with replacement.
+    """Score how far one latent alone holds each factor, on points drawn.
 
     MIG = mean_k (I(z_(1); v_k) - I(z_(2); v_k)) / H(v_k), z_(1) and z_(2) the latents that tell most about factor k.
 
@@ -29,7 +29,7 @@ def mutual_information_gap(
         factors: N rows of K factors. The mean is over those that vary among the points drawn; 0 when none does.
         key: draws the points.
         test: not looked at; nothing is fitted.
-        num_points: 10,000 as in disentanglement_lib.
+        num_points: 10,000 as in disentanglement_lib, no row twice; every row once where there are no more.
         num_bins: 20 as in disentanglement_lib.
 
     Differs from: Chen et al. take information between factors and *samples* of q(z|x), with entropies from the

@@ -39,10 +39,11 @@ def separated_attribute_predictability(
         codes: f32[N, D]. `sap` looks at their scale, because w and b are penalised; with one latent the second best is
             a constant.
         factors: N rows of K factors. The mean is over those that vary among the points fitted; 0 when none does.
-        key: draws the points, with replacement.
+        key: draws the points.
         test: None, or held-out (codes, factors) that the accuracy is taken on.
-        num_train: 10,000 points to fit as in disentanglement_lib.
-        num_test: 5,000 points to report as in disentanglement_lib.
+        num_train: 10,000 points to fit as in disentanglement_lib, no row twice; every row once where there are no more.
+        num_test: 5,000 points to report as in disentanglement_lib, likewise; without `test` rows that are not fitted,
+            and fitted ones only where those do not suffice (see `draw_train_and_test`).
 
     Differs from: Kumar et al. use the squared correlation for continuous factors and a classifier for the others, in
     one score. This follows disentanglement_lib, which has one or the other for all, with LinearSVC(C=0.01,
@@ -99,10 +100,13 @@ def accuracies(train: tuple[jax.Array, Factors], test: tuple[jax.Array, Factors]
         return svm.decide(machines, codes[None], sizes)[0] == values  # [D, K]
 
     # All points at once would take M * D * V decisions: 23 MB for ten latents and dSprites, more with more classes.
-    most = max(1, min(len(test[0]), DECISIONS_AT_ONCE // machines.slope.size))
-    at_once = max(count for count in range(1, most + 1) if len(test[0]) % count == 0)  # a rest would compile again
+    num_points = len(test[0])
+    batches = -(-num_points // max(1, DECISIONS_AT_ONCE // machines.slope.size))
+    padding = -num_points % batches  # in equal batches: a rest would compile again
     points = (_two_at_least(test[0]), test[1].values)
-    return jax.lax.map(right, points, batch_size=at_once).mean(0, dtype=jnp.float32)
+    points = jax.tree.map(lambda rows: jnp.pad(rows, ((0, padding), (0, 0))), points)
+    found = jax.lax.map(right, points, batch_size=(num_points + padding) // batches)[:num_points]
+    return found.mean(0, dtype=jnp.float32)
 
 
 def _two_at_least(codes: jax.Array) -> jax.Array:
