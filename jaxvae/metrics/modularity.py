@@ -31,8 +31,9 @@ def modularity_score(
 
     Args:
         codes: f32[N, D].
-        factors: N rows of K factors. K counts those that vary among the points drawn; with one alone a latent scores 1
-            if it tells anything of it, with none 0.
+        factors: N rows of K factors; a continuous one is cut into 20 bins of equal width, as the codes are. K counts
+            those that vary among the points drawn; with one alone a latent scores 1 if it tells anything of it, with
+            none 0.
         key: draws the points.
         test: not looked at; nothing is fitted.
         num_points: 10,000 as in disentanglement_lib, no row twice; every row once where there are no more.

@@ -29,7 +29,8 @@ def separated_attribute_predictability(
     `sap` takes factors as classes: S_dk is the accuracy on held-out points of a linear support vector machine on the
     one number z_d, one class against the rest. Class c against the rest minimises
     ½ (w² + b²) + 0.01 [Σ_(n in c) (N / (C N_c)) max(0, 1 - w z_n - b)² + Σ_(n not in c) max(0, 1 + w z_n + b)²].
-    `sap_continuous` takes factors as numbers: S_dk is the squared correlation of z_d and the factor's class numbers.
+    `sap_continuous` takes factors as numbers: S_dk is the squared correlation of z_d and the factor's values as they
+    were given, 0, 45 and 315 for 0, 45 and 315. Where a factor is continuous, that is its S_dk in `sap` as well.
 
     Range 0 … 1. Chance level about 0: the share that guessing gets right cancels. The classes of a line are intervals
     that a linear machine cannot all name, so `sap` stays well below 1 for perfect codes of factors with many values;
@@ -46,10 +47,10 @@ def separated_attribute_predictability(
             and fitted ones only where those do not suffice (see `draw_train_and_test`).
 
     Differs from: Kumar et al. use the squared correlation for continuous factors and a classifier for the others, in
-    one score. This follows disentanglement_lib, which has one or the other for all, with LinearSVC(C=0.01,
-    class_weight="balanced"). The optimum is reached here; scikit-learn stops at a tolerance and differs by that. A code
-    whose variance is below 10⁻¹² has squared correlation 0, as there. disentanglement_lib fails with one latent and for
-    factors of one value.
+    one score, as `sap` does. disentanglement_lib has one or the other for all, with LinearSVC(C=0.01,
+    class_weight="balanced"), as here. The optimum is reached here; scikit-learn stops at a tolerance and differs by
+    that. A code whose variance is below 10⁻¹² has squared correlation 0, as there. disentanglement_lib fails with one
+    latent and for factors of one value.
 
     References:
         Kumar, Sattigeri, Balakrishnan, "Variational Inference of Disentangled Latent Concepts from Unlabeled
@@ -57,10 +58,12 @@ def separated_attribute_predictability(
         https://github.com/google-research/disentanglement_lib (evaluation/metrics/sap_score.py)
     """
     train, held_out = draw_train_and_test(codes, factors, key, test, num_train, num_test)
-    return {
-        "sap": mean_gap(accuracies(train, held_out), train[1]),
-        "sap_continuous": mean_gap(correlations(*train), train[1]),
-    }
+    correlated = correlations(*train)
+    foretold = correlated
+    if not factors.continuous or not all(factors.continuous):
+        is_number = np.array(factors.continuous or [False] * len(factors.sizes))
+        foretold = jnp.where(is_number, correlated, accuracies(train, held_out))
+    return {"sap": mean_gap(foretold, train[1]), "sap_continuous": mean_gap(correlated, train[1])}
 
 
 def mean_gap(scores: jax.Array, factors: Factors) -> jax.Array:
@@ -72,11 +75,11 @@ def mean_gap(scores: jax.Array, factors: Factors) -> jax.Array:
 
 @jax.jit
 def correlations(codes: jax.Array, factors: Factors) -> jax.Array:
-    """Return f32[max(D, 2), K], the squared correlations of codes f32[N, D] and the numbers of the classes."""
+    """Return f32[max(D, 2), K], the squared correlations of codes f32[N, D] and the factors as numbers."""
     codes = _two_at_least(codes)
     scaling = scaling_of(codes)
     unit = standardise(codes, scaling)
-    numbers = factors.values.astype(jnp.float32)
+    numbers = factors.values.astype(jnp.float32) if factors.numbers is None else factors.numbers
     numbers = standardise(numbers, scaling_of(numbers))
     squared = jnp.square(jnp.matmul(unit.T, numbers, precision=jax.lax.Precision.HIGHEST) / len(codes))
     unbiased = len(codes) / max(len(codes) - 1, 1)
