@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 BLOCK = 1024
 
@@ -32,9 +31,9 @@ def deviation(codes: jax.Array, *, ddof: int = 0) -> jax.Array:
         codes: f32[N, D], N > ddof.
         ddof: 0 for the population's variance, 1 for the unbiased estimate.
     """
-    scaling = scaling_of(codes)
-    unbiased = np.float32((len(codes) / (len(codes) - ddof)) ** 0.5)
-    return jnp.where(scaling.alive, 2 * scaling.deviation * unbiased * scaling.spread, 0.0)
+    half = _half_differences(codes, codes[0])
+    spread = jnp.abs(half).max(0)
+    return 2 * jnp.sqrt(variance(half / jnp.where(spread > 0, spread, 1.0), ddof=ddof)) * spread
 
 
 def relative_variance(codes: jax.Array, unit: jax.Array) -> jax.Array:
