@@ -213,6 +213,9 @@ class Factors:
     values: jax.Array
     sizes: tuple[int, ...] = dataclasses.field(metadata={"static": True})
     groups: RowGroups | None = None  # worked out once by whoever scores many lanes against the same factors
+    numbers: jax.Array | None = None  # f32[N, K], what is to be read as numbers; None for the values themselves
+    # The columns whose numbers hardly repeat, and whose values are bins of them; () where all are classes.
+    continuous: tuple[bool, ...] = dataclasses.field(default=(), metadata={"static": True})
 
 
 class Metric(NamedTuple):
@@ -240,6 +243,7 @@ class Metric(NamedTuple):
         False  # whether it draws rows that share a factor's value: they are grouped once for all lanes
     )
     of_clusters: bool = False
+    takes_numbers: bool = False  # whether factors may be continuous; it cuts them into bins or reads them as numbers
 
     @property
     def of_codes(self) -> bool:

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.learners.moments import deviation
+
 HIGHEST = jax.lax.Precision.HIGHEST  # some accelerators would otherwise round the factors of a matmul to 10 bits
 STEP_LENGTHS = np.array([0.0, 4.0, 2.0, 1.0, 0.5, 0.25, 0.125, 1 / 32, 1 / 256], np.float32)
 STANDSTILL = 1e-6  # a step that lowers the loss by no more than this share of it was the last
@@ -78,12 +80,15 @@ def fit_each(
 
     # Scaled so that the Hessian at W = 0 has a diagonal near 1, which is all the preconditioning that is needed.
     per_class = num_rows / np.array(sizes, np.float32)[owner][:, None]  # [C, 1]
-    centre = features.mean(0)
-    scale = jnp.sqrt(per_class * features.var(0) + 1.0)  # [C, D]
-    unit = jnp.concatenate([1.0 / scale, jnp.asarray(per_class**-0.5)], axis=1)  # [C, D + 1]
-    inputs = jnp.concatenate([(features - centre).T, jnp.ones((1, num_rows))])  # [D + 1, N]
+    # Features in units of their deviation, so that no product of theirs leaves float32's range: see `_per_unit`.
+    centre, spread = features.mean(0), deviation(features)
+    spread = jnp.where(spread > 0, spread, 1.0)
+    shrunk, remaining = _per_unit(spread, per_class)  # [C, D] each
+    unit = jnp.concatenate([shrunk, jnp.asarray(per_class**-0.5)], axis=1)  # [C, D + 1]
+    inputs = jnp.concatenate([((features - centre) / spread).T, jnp.ones((1, num_rows))])  # [D + 1, N]
     two = of_owner(sum_classes(seen.astype(jnp.float32))) == 2
-    penalty = jnp.concatenate([jnp.where(two, 2.0, 1.0) / scale**2, jnp.zeros((len(owner), 1))], axis=1)  # bias is free
+    free = jnp.zeros((len(owner), 1))  # the bias
+    penalty = jnp.concatenate([jnp.where(two, 2.0, 1.0) * remaining, free], axis=1)
 
     def logits_of(weights):
         return jnp.matmul(weights * unit, inputs, precision=HIGHEST)
@@ -129,7 +134,16 @@ def fit_each(
 
     start = (0, jnp.zeros((len(owner), num_features + 1)), True)
     weights = jax.lax.while_loop(goes_on, newton_step, start)[1] * unit
-    return Classifier(centre, weights[:, :-1].T, jnp.where(seen[:, 0], weights[:, -1], -jnp.inf))
+    return Classifier(centre, (weights[:, :-1] / spread).T, jnp.where(seen[:, 0], weights[:, -1], -jnp.inf))
+
+
+def _per_unit(spread: jax.Array, per_class: np.ndarray) -> tuple[jax.Array, jax.Array]:
+    """Return s / sqrt(c s² + 1) and 1 / (c s² + 1), f32[C, D], of s = spread f32[D] and c = per_class f32[C, 1]."""
+    below, above = jnp.minimum(spread, 1.0), jnp.maximum(spread, 1.0)
+    shrunk = jnp.where(
+        spread < 1, below / jnp.sqrt(per_class * below**2 + 1.0), 1.0 / jnp.sqrt(per_class + (1.0 / above) ** 2)
+    )
+    return shrunk, (shrunk / spread) ** 2
 
 
 def conjugate_gradients(operator, target: jax.Array, num_steps: int, dot, of_owner) -> jax.Array:

@@ -11,6 +11,9 @@ BLOCK = 1024
 def variance(codes: jax.Array, *, ddof: int = 0) -> jax.Array:
     """Return f32[D], Σ_n (codes_nd - mean_d)² / (N - ddof) of codes f32[N, D]; exactly 0 for a constant column.
 
+    For codes of the size of 1: squares of 10⁻²³ vanish and those of 10²⁰ are infinite. See `deviation` and
+    `relative_variance` for what is right in all of float32's range.
+
     Args:
         codes: f32[N, D], N > ddof.
         ddof: 0 for the population's variance, 1 for the unbiased estimate.
@@ -19,6 +22,23 @@ def variance(codes: jax.Array, *, ddof: int = 0) -> jax.Array:
     shifted = codes - codes[0]
     mean = _sum_rows(shifted) / len(codes)
     return _sum_rows(jnp.square(shifted - mean)) / (len(codes) - ddof)
+
+
+def deviation(codes: jax.Array, *, ddof: int = 0) -> jax.Array:
+    """Return f32[D], the root of `variance`, whatever the size of codes f32[N, D]: nothing is squared in their units.
+
+    Args:
+        codes: f32[N, D], N > ddof.
+        ddof: 0 for the population's variance, 1 for the unbiased estimate.
+    """
+    half = _half_differences(codes, codes[0])
+    spread = jnp.abs(half).max(0)
+    return 2 * jnp.sqrt(variance(half / jnp.where(spread > 0, spread, 1.0), ddof=ddof)) * spread
+
+
+def relative_variance(codes: jax.Array, unit: jax.Array) -> jax.Array:
+    """Return f32[D], the unbiased variance of codes f32[N, D], N >= 2, in units of (2 unit)², unit f32[D] positive."""
+    return variance(_half_differences(codes, codes[0]) / unit, ddof=1)
 
 
 class Scaling(NamedTuple):

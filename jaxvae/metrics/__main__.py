@@ -1,6 +1,6 @@
 """Score codes of your own: `python -m jaxvae.metrics codes.npz --names=mig,dci`; `--list` says what there is.
 
-The file holds `codes` [N, D], and where they are known `factors` [N, K] (integers), `factor_names` (K), `logvar`
+The file holds `codes` [N, D], and where they are known `factors` [N, K], `factor_names` (K), `logvar`
 [N, D], `test_codes` [M, D] and `test_factors` [M, K]: the arguments of `jaxvae.metrics.score`.
 """
 

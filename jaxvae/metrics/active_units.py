@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxvae.learners.moments import variance
+from jaxvae.learners.moments import deviation
 from jaxvae.types import Factors
 
 
@@ -33,4 +33,4 @@ def count_active_units(
         Burda, Grosse, Salakhutdinov, "Importance Weighted Autoencoders", ICLR 2016, https://arxiv.org/abs/1509.00519
     """
     del factors, key, test
-    return {"active_units": (variance(codes) > threshold).sum().astype(jnp.float32)}
+    return {"active_units": (deviation(codes) > threshold**0.5).sum().astype(jnp.float32)}

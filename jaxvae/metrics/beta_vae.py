@@ -31,7 +31,8 @@ def beta_vae_score(
     factor, 0 when none varies. Saturates near 1, already when all factors but one are captured.
 
     Args:
-        codes: f32[N, D].
+        codes: f32[N, D]. Their scale matters, because W is penalised: codes that are all far smaller than 1 score
+            chance.
         factors: N rows of K factors. A factor of one value is never drawn.
         key: draws training and evaluation points.
         test: None, or held-out (codes, factors) that the evaluation points are drawn from.

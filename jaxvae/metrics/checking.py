@@ -1,17 +1,36 @@
 """What is given to the scores, checked at the door: before anything is compiled. On the host."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.metrics.information import NUM_BINS
 from jaxvae.metrics.table import METRICS, missing_input
 from jaxvae.types import Factors, InputError, look_up
 
+ROWS_PER_VALUE = 5
+LARGEST = 2**24  # above it float32 knows whole numbers only
 
-def checked_names(names, has_factors: bool, has_logvar: bool) -> tuple[str, ...]:
-    """Return the metrics of one model to compute, each once."""
+
+class Numbered(NamedTuple):
+    """Columns of factors as metrics take them."""
+
+    values: np.ndarray  # i32[N, K] in 0 … sizes[k]-1, without gaps; bins where a column is continuous
+    sizes: tuple[int, ...]
+    numbers: np.ndarray | None  # f32[N, K], the values as given up to offset and unit; None where `values` are those
+    continuous: tuple[bool, ...]  # () where no column is
+
+
+def checked_names(names, has_factors: bool, has_logvar: bool, continuous: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the metrics of one model to compute, each once; `continuous` are the names of factors that are so."""
+
+    def takes(name):
+        return METRICS[name].takes_numbers or not METRICS[name].needs_factors or not continuous
 
     def possible(name):
-        return METRICS[name].of_codes and missing_input(name, has_factors, has_logvar) is None
+        return METRICS[name].of_codes and missing_input(name, has_factors, has_logvar) is None and takes(name)
 
     if names is None:
         return tuple(filter(possible, METRICS))
@@ -29,6 +48,11 @@ def checked_names(names, has_factors: bool, has_logvar: bool) -> tuple[str, ...]
             raise InputError(
                 f"metric {name!r} needs {missing} and none were given ({argument}); without them there is"
                 f" {', '.join(filter(possible, METRICS))}"
+            )
+        if not takes(name):
+            raise InputError(
+                f"metric {name!r} needs factors that are classes, and factor {continuous[0]} is continuous: cut it into"
+                f" classes 0, 1, 2, … or leave it out; with it there is {', '.join(filter(possible, METRICS))}"
             )
     return names
 
@@ -52,14 +76,24 @@ def checked_codes(argument: str, codes) -> np.ndarray:
 
 
 def checked_factors(argument: str, factors, codes: np.ndarray) -> np.ndarray:
-    """Return integers or booleans [N, K] on the host, a row for every row of codes."""
+    """Return finite numbers or booleans [N, K] on the host, a row for every row of codes."""
     factors = np.asarray(factors)
     if factors.ndim != 2:
         raise InputError(f"{argument} must be [N, K], a column for each factor, got shape {factors.shape}")
-    if not (np.issubdtype(factors.dtype, np.integer) or factors.dtype == bool):
-        raise InputError(f"{argument} must be integer classes, got {factors.dtype}: number the values of each column")
+    is_real = jnp.issubdtype(factors.dtype, jnp.floating)  # NumPy does not know bfloat16
+    if not (np.issubdtype(factors.dtype, np.integer) or is_real or factors.dtype == bool):
+        raise InputError(f"{argument} must be numbers, got {factors.dtype}: number the classes of each column")
     if len(factors) != len(codes):
         raise InputError(f"{argument} has {len(factors)} rows for {len(codes)} rows of codes")
+    if is_real:
+        factors = factors.astype(np.float64)
+        bad = ~np.isfinite(factors)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise InputError(
+                f"{argument} must be finite: {bad.sum()} are not, the first in row {row}, factor {column}; leave out"
+                " rows whose factors are not known"
+            )
     return factors
 
 
@@ -72,13 +106,33 @@ def column_names(num_factors: int, names) -> tuple[str, ...]:
     return tuple(repr(name) for name in names)
 
 
-def relabel(values: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return values i32[N, K] numbered 0, 1, 2, … without gaps in each column, and how many there are."""
-    relabelled, sizes = np.zeros(values.shape, np.int32), []
-    for column in range(values.shape[1]):
-        distinct, relabelled[:, column] = np.unique(values[:, column], return_inverse=True)
-        sizes.append(len(distinct))
-    return relabelled, tuple(sizes)
+def number_values(given: np.ndarray) -> Numbered:
+    """Number the values of each column [N, K] 0, 1, 2, … without gaps, in ascending order.
+
+    A column is continuous when not all of its values are whole numbers and fewer than ROWS_PER_VALUE rows share one on
+    average: its values are then bins of equal width, those of `discretise`. 0.5, 0.6 … 1 in all rows are classes.
+    """
+    values, numbers = np.zeros(given.shape, np.int32), np.zeros(given.shape, np.float32)
+    sizes, continuous = [], []
+    for column, own in enumerate(given.T):
+        distinct, values[:, column] = np.unique(own, return_inverse=True)
+        few = len(distinct) * ROWS_PER_VALUE > len(own)
+        whole = not np.issubdtype(own.dtype, np.floating) or ((own == np.floor(own)) & (np.abs(own) < LARGEST)).all()
+        continuous.append(bool(few and not whole))
+        # In float64 and units of its own, so that neither large ids nor a unit leave float32's digits or range.
+        own = own.astype(np.float64)
+        own = own / max(np.abs(own).max(initial=0), np.finfo(np.float64).tiny)
+        own -= own.min(initial=np.inf)
+        own /= max(own.max(initial=0), np.finfo(np.float64).tiny)
+        numbers[:, column] = own
+        sizes.append(NUM_BINS if continuous[-1] else len(distinct))
+        if continuous[-1]:
+            values[:, column] = np.minimum(np.floor(own * NUM_BINS), NUM_BINS - 1)
+    plain = not any(continuous) and all(
+        (values[:, column] == own.astype(np.float64) - own.astype(np.float64).min(initial=np.inf)).all()
+        for column, own in enumerate(given.T)
+    )
+    return Numbered(values, tuple(sizes), None if plain else numbers, tuple(continuous) if any(continuous) else ())
 
 
 def check_fit(num_rows: int, factors: Factors) -> None:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from jaxvae.learners.boosting import boost
 from jaxvae.metrics.information import entropy
-from jaxvae.metrics.rows import draw_rows
+from jaxvae.metrics.points import NUM_TEST, NUM_TRAIN, draw_train_and_test
 from jaxvae.types import Factors
 
 
@@ -15,8 +15,8 @@ def dci_scores(
     key: jax.Array,
     *,
     test: tuple[jax.Array, Factors] | None = None,
-    num_train: int = 10_000,
-    num_test: int = 5_000,
+    num_train: int = NUM_TRAIN,
+    num_test: int = NUM_TEST,
     num_rounds: int = 100,
     depth: int = 3,
     learning_rate: float = 0.1,
@@ -41,8 +41,10 @@ def dci_scores(
             completeness is.
         key: draws points, and lots between latents that are equally good.
         test: None, or held-out (codes, factors) that the test points are drawn from.
-        num_train: 10,000 points to fit, with replacement, as in disentanglement_lib.
-        num_test: 5,000 points for the accuracy, likewise. A value never seen among training points is never right.
+        num_train: 10,000 points to fit as in disentanglement_lib, no row twice; every row once where there are no more.
+        num_test: 5,000 points for the accuracy, likewise; without `test` rows that are not fitted, and fitted ones only
+            where those do not suffice (see `draw_train_and_test`): trees remember, and with 10,000 rows or fewer give
+            `test` for an informativeness to rely on. A value never seen among training points is never right.
         num_rounds: 100 trees for each value of each factor, as scikit-learn's GradientBoostingClassifier().
         depth: 3, likewise.
         learning_rate: 0.1, likewise.
@@ -61,15 +63,12 @@ def dci_scores(
         Locatello et al., "Challenging Common Assumptions in the Unsupervised Learning of Disentangled Representations",
         ICML 2019, https://github.com/google-research/disentanglement_lib (evaluation/metrics/dci.py)
     """
-    key_train, key_test, key_trees = jax.random.split(key, 3)
-    test_codes, test_factors = (codes, factors) if test is None else test
-    rows = draw_rows(jax.random.bits(key_train, (num_train,)), factors)
-    test_rows = draw_rows(jax.random.bits(key_test, (num_test,)), test_factors)
+    key_points, key_trees = jax.random.split(key)
+    train, (test_codes, test_factors) = draw_train_and_test(codes, factors, key_points, test, num_train, num_test)
     return dci_of_points(
-        codes[rows],
-        Factors(factors.values[rows], factors.sizes),
-        test_codes[test_rows],
-        test_factors.values[test_rows],
+        *train,
+        test_codes,
+        test_factors.values,
         key_trees,
         num_rounds=num_rounds,
         depth=depth,

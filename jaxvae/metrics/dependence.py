@@ -32,9 +32,9 @@ def mutual_information_score(
     Args:
         codes: f32[N, D].
         factors: only the number of rows is looked at.
-        key: draws the points, with replacement.
+        key: draws the points.
         test: not looked at; nothing is fitted.
-        num_points: 10,000 as in disentanglement_lib.
+        num_points: 10,000 as in disentanglement_lib, no row twice; every row once where there are no more.
         num_bins: 20 as in disentanglement_lib.
 
     Differs from: nothing but that disentanglement_lib, whose "mutual_info_score" this is, divides by zero with one
@@ -80,9 +80,9 @@ def gaussian_total_correlation(
     Args:
         codes: f32[N, D].
         factors: only the number of rows is looked at.
-        key: draws the points, with replacement.
+        key: draws the points.
         test: not looked at; nothing is fitted.
-        num_points: 10,000 as in disentanglement_lib.
+        num_points: 10,000 as in disentanglement_lib, no row twice; every row once where there are no more.
 
     Differs from: disentanglement_lib takes the determinant as it comes, infinite or not a number where latents are
     constant or repeat each other.

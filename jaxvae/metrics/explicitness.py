@@ -33,10 +33,11 @@ def explicitness_score(
             among them are left out.
         factors: N rows of K factors. The means are over factors that vary among the points to report, and over the
             classes that occur there. A class that was not among the points to fit cannot be told: 1/2.
-        key: draws the points, with replacement.
+        key: draws the points.
         test: None, or held-out (codes, factors) that the points to report are drawn from.
-        num_train: 10,000 points to fit as in disentanglement_lib.
-        num_test: 5,000 points to report as in disentanglement_lib.
+        num_train: 10,000 points to fit as in disentanglement_lib, no row twice; every row once where there are no more.
+        num_test: 5,000 points to report as in disentanglement_lib, likewise; without `test` rows that are not fitted,
+            and fitted ones only where those do not suffice (see `draw_train_and_test`).
 
     Differs from: Ridgeway and Mozer fit one classifier a class and norm the area to 0 … 1 from 1/2 … 1. This follows
     disentanglement_lib's "explicitness_score_test" with today's default LogisticRegression() of scikit-learn: softmax,

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae.learners.grouping import group_rows
-from jaxvae.learners.moments import variance
-from jaxvae.metrics.rows import draw_factors, draw_rows, draw_sharing, varying
+from jaxvae.learners.moments import deviation, relative_variance
+from jaxvae.metrics.rows import draw_distinct, draw_factors, draw_rows, draw_sharing, varying
 from jaxvae.types import Factors
 
 VOTES_AT_ONCE = 500
@@ -41,8 +41,9 @@ def factor_vae_score(
         batch_size: 64 as in disentanglement_lib's configuration, like the three counts and the threshold.
         num_train: 10,000 votes to learn c from.
         num_eval: 5,000 votes to report.
-        num_variance: 10,000 rows for the Var(z_d).
-        threshold: latents with a standard deviation below 0.05 are not active.
+        num_variance: 10,000 rows for the Var(z_d), none twice; every row once where there are no more.
+        threshold: latents with a standard deviation below 0.05 are not active, whatever that of the others: codes in
+            other units than the prior's, where all latents are small, score 0 as in disentanglement_lib.
 
     Differs from: where the paper leaves room this follows disentanglement_lib: variances from a sample, latents pruned
     by a threshold, separate votes for evaluation.
@@ -57,8 +58,8 @@ def factor_vae_score(
     train_varying = varying(factors)
     eval_varying = train_varying & varying(eval_factors)
 
-    scale = variance(codes[draw_rows(jax.random.bits(key_variance, (num_variance,)), factors)], ddof=1)
-    active = jnp.sqrt(scale) >= threshold
+    scale = deviation(codes[draw_distinct(key_variance, len(codes), num_variance)], ddof=1)
+    active = scale >= threshold
     train = _votes(codes, factors, key_train, scale, active, train_varying, (num_train, batch_size))
     evaluation = _votes(eval_codes, eval_factors, key_eval, scale, active, eval_varying, (num_eval, batch_size))
 
@@ -75,8 +76,10 @@ def _votes(codes, factors, key, scale, active, allowed, shape):
     of_value = draw_rows(bits[:, 1], factors)
     rows = draw_sharing(bits[:, 2:], factors, of_value[:, None], fixed[:, None])
 
+    unit = jnp.where(active, scale, 1.0)
+
     def least_moving(rows):
-        return jnp.argmin(jnp.where(active, variance(codes[rows], ddof=1) / scale, jnp.inf))
+        return jnp.argmin(jnp.where(active, relative_variance(codes[rows], unit), jnp.inf))
 
     # All votes at once would gather votes * rows * D numbers: 256 MB for the default counts and ten latents.
     winners = jax.lax.map(least_moving, rows, batch_size=min(VOTES_AT_ONCE, num_votes))

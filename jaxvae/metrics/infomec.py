@@ -7,7 +7,7 @@ from jaxvae.learners.logistic_unpenalised import fit_unpenalised, log_losses
 from jaxvae.learners.moments import variance
 from jaxvae.metrics.information import entropy
 from jaxvae.metrics.neighbours import neighbour_information
-from jaxvae.metrics.rows import draw_distinct
+from jaxvae.metrics.points import NUM_TRAIN, draw_points
 from jaxvae.types import Factors
 
 
@@ -17,7 +17,7 @@ def infomec_scores(
     key: jax.Array,
     *,
     test: tuple[jax.Array, Factors] | None = None,
-    num_points: int = 10_000,
+    num_points: int = NUM_TRAIN,
     num_neighbours: int = 10,
     min_range: float = 1 / 20,
     num_steps: int = 100,
@@ -67,8 +67,8 @@ def infomec_scores(
     """
     del test
     key_points, key_ties = jax.random.split(key)
-    rows = draw_distinct(key_points, len(codes), num_points)
-    points, values, sizes = codes[rows], factors.values[rows], factors.sizes
+    points, drawn = draw_points(codes, factors, key_points, num_points)
+    values, sizes = drawn.values, drawn.sizes
 
     span = 0.5 * points.max(0) - 0.5 * points.min(0)  # halves: the range itself may overflow
     active = span > span.max() * min_range

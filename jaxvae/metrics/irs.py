@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxvae.learners.grouping import count_values
 from jaxvae.learners.moments import scaling_of, standardise
-from jaxvae.metrics.information import NUM_BINS
+from jaxvae.metrics.information import NUM_BINS, discretise
 from jaxvae.metrics.points import NUM_TRAIN, draw_points
 from jaxvae.types import Factors
 
@@ -25,7 +25,7 @@ def interventional_robustness(
     quantile: float = QUANTILE,
     num_bins: int = NUM_BINS,
 ) -> dict[str, jax.Array]:
-    """Score how firmly each latent stays put while one factor is held, on points drawn with replacement.
+    """Score how firmly each latent stays put while one factor is held, on points drawn.
 
     For latent d and factor k, P_dk = mean_v Q(|z_d - E[z_d | v_k = v]| given v_k = v), Q the 0.99 quantile: how far the
     latent strays while factor k is held. With the largest deviation m_d = max |z_d - E[z_d]|,
@@ -41,10 +41,11 @@ def interventional_robustness(
         factors: N rows of K factors; those that do not vary among the points drawn are left out.
         key: draws the points.
         test: not looked at; nothing is fitted.
-        num_points: 10,000 as in disentanglement_lib.
+        num_points: 10,000 as in disentanglement_lib, no row twice; every row once where there are no more.
         quantile: 0.99 as in disentanglement_lib, interpolated between order statistics as NumPy does.
-        num_bins: a factor of more than 20 values is held in 20 bins of equal width, as in disentanglement_lib; one
-            as large as the largest factor, or larger, holds every value by itself.
+        num_bins: a factor of more than 20 values, or a continuous one, is held in 20 bins of equal width between the
+            least and the largest of its values as given, as in disentanglement_lib; one as large as the largest factor,
+            or larger, holds every value by itself.
 
     Differs from: Suter et al. take the maximum for Q and hold factors at a value. This follows disentanglement_lib in
     the quantile and in the bins, which lower the score of perfect codes for factors of many values. There a factor of
@@ -71,10 +72,14 @@ def robustness(
     unit = unit / largest  # -1 … 1
 
     sizes = tuple(min(size, num_bins) for size in factors.sizes)
+    if factors.numbers is None:
+        binned = [_bin(column, num_bins) for column in factors.values.T]
+    else:
+        binned = list(discretise(factors.numbers, num_bins).T)
     held = jnp.stack(
         [
-            _bin(column, num_bins) if size > num_bins else column
-            for column, size in zip(factors.values.T, factors.sizes, strict=True)
+            bins if size > num_bins else column
+            for bins, column, size in zip(binned, factors.values.T, factors.sizes, strict=True)
         ]
     )  # [K, N]
     counts = count_values(held.T, sizes)

@@ -19,7 +19,7 @@ def modularity_score(
     num_points: int = NUM_TRAIN,
     num_bins: int = NUM_BINS,
 ) -> dict[str, jax.Array]:
-    """Score how far each latent has information on one factor alone, on points drawn with replacement.
+    """Score how far each latent has information on one factor alone, on points drawn.
 
     With I_dk = I(z_d; v_k) and the factor c(d) = argmax_k I_dk that latent d tells most about,
     modularity = mean_d [1 - Σ_(k ≠ c(d)) I_dk² / (I_d,c(d)² (K - 1))], 0 for a latent without any information.
@@ -31,11 +31,12 @@ def modularity_score(
 
     Args:
         codes: f32[N, D].
-        factors: N rows of K factors. K counts those that vary among the points drawn; with one alone a latent scores 1
-            if it tells anything of it, with none 0.
+        factors: N rows of K factors; a continuous one is cut into 20 bins of equal width, as the codes are. K counts
+            those that vary among the points drawn; with one alone a latent scores 1 if it tells anything of it, with
+            none 0.
         key: draws the points.
         test: not looked at; nothing is fitted.
-        num_points: 10,000 as in disentanglement_lib.
+        num_points: 10,000 as in disentanglement_lib, no row twice; every row once where there are no more.
         num_bins: 20 as in disentanglement_lib.
 
     Differs from: disentanglement_lib, which follows the paper, counts factors of one value in K and divides by zero

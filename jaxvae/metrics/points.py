@@ -1,8 +1,8 @@
-"""The points that scores look at: rows drawn with replacement, together with their factors."""
+"""The points that scores look at: rows of the data, none of them twice, together with their factors."""
 
 import jax
 
-from jaxvae.metrics.rows import draw_rows
+from jaxvae.metrics.rows import draw_distinct, shuffle, take_rows
 from jaxvae.types import Factors
 
 NUM_TRAIN = 10_000  # as in disentanglement_lib's configurations, like the next
@@ -10,9 +10,16 @@ NUM_TEST = 5_000
 
 
 def draw_points(codes: jax.Array, factors: Factors, key: jax.Array, num_points: int) -> tuple[jax.Array, Factors]:
-    """Return codes f32[P, D] and their factors, of P = num_points uniform rows; more than there are is no matter."""
-    rows = draw_rows(jax.random.bits(key, (num_points,)), factors)
-    return codes[rows], Factors(factors.values[rows], factors.sizes)
+    """Return codes f32[P, D] and their factors, of num_points uniform rows, each at most once; or of all rows in order.
+
+    disentanglement_lib's generators give as many points as are asked for, and the same image may be among them twice.
+    Of rows that are given, repeating some and leaving out others would only make the score less certain: so every row
+    counts once where there are num_points or fewer.
+    """
+    if len(codes) <= num_points:
+        return codes, factors
+    rows = draw_distinct(key, len(codes), num_points)
+    return codes[rows], take_rows(factors, rows)
 
 
 def draw_train_and_test(
@@ -25,8 +32,17 @@ def draw_train_and_test(
 ) -> tuple[tuple[jax.Array, Factors], tuple[jax.Array, Factors]]:
     """Return points to fit and points to report, the latter from the held-out data `test` where there is some.
 
-    Without it both come from the same rows, as in disentanglement_lib, whose generators know no split.
+    Without it both come from the same rows: no row is in both where there are num_train + num_test or more. Where there
+    are fewer, all that are not fitted are reported, and as many of the fitted ones as are still missing; with num_train
+    rows or fewer every row is fitted and the report is of fitted rows alone, as for disentanglement_lib on a grid of
+    factors so small that its generators give the same images to fit and to report. Held-out data is the remedy.
     """
-    key_train, key_test = jax.random.split(key)
-    train = draw_points(codes, factors, key_train, num_train)
-    return train, draw_points(*((codes, factors) if test is None else test), key_test, num_test)
+    if test is not None:
+        key_train, key_test = jax.random.split(key)
+        return draw_points(codes, factors, key_train, num_train), draw_points(*test, key_test, num_test)
+    num_rows, num_points = len(codes), num_train + num_test
+    if num_rows <= num_train:
+        return (codes, factors), draw_points(codes, factors, key, num_test)
+    rows = shuffle(key, num_rows) if num_rows <= num_points else draw_distinct(key, num_rows, num_points)
+    fitted, reported = rows[:num_train], rows[-num_test:]
+    return (codes[fitted], take_rows(factors, fitted)), (codes[reported], take_rows(factors, reported))

@@ -5,12 +5,16 @@ row among those that share the value of factor k has the other factors independe
 draws from its generators. On other data the draws follow the data's own joint distribution of factors.
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.learners.grouping import group_rows
 from jaxvae.types import Factors
+
+SHUFFLED = 2**16  # rows up to which all are shuffled; of more than that, and four times what is drawn, few come twice
 
 
 def varying(factors: Factors) -> jax.Array:
@@ -26,10 +30,33 @@ def draw_rows(bits: jax.Array, factors: Factors) -> jax.Array:
 
 
 def draw_distinct(key: jax.Array, num_rows: int, num_points: int) -> jax.Array:
-    """Return i32[P], uniform rows none of which comes twice; all rows in order where there are num_points or fewer."""
+    """Return i32[P], uniform rows none of which comes twice; all rows in order where there are num_points or fewer.
+
+    In time that does not grow with the rows: of a quarter more rows than are needed, drawn with replacement, those stay
+    that had not come before. `jax.random.choice` shuffles all: half a second for 737,280, on a CPU and for each metric.
+    """
     if num_rows <= num_points:
-        return jnp.arange(num_rows)
-    return jax.random.choice(key, num_rows, (num_points,), replace=False)
+        return jnp.arange(num_rows, dtype=jnp.int32)
+    if num_rows <= max(SHUFFLED, 4 * num_points):
+        return shuffle(key, num_rows)[:num_points]
+    # Of P rows and a quarter more at least 1.07 P differ on average, and by 20 standard deviations P for P = 15,000.
+    number = num_points + num_points // 4 + 16
+    rows, turn = jax.lax.sort(
+        (_below(jax.random.bits(key, (number,)), num_rows), jnp.arange(number, dtype=jnp.int32)), num_keys=2
+    )
+    again = jnp.append(False, rows[1:] == rows[:-1])
+    return jax.lax.sort((jnp.where(again, number, turn), rows), num_keys=1)[1][:num_points]
+
+
+def shuffle(key: jax.Array, num_rows: int) -> jax.Array:
+    """Return i32[N], all rows in random order."""
+    return jnp.argsort(jax.random.bits(key, (num_rows,))).astype(jnp.int32)
+
+
+def take_rows(factors: Factors, rows: jax.Array) -> Factors:
+    """Return the factors of rows i32[P] alone."""
+    numbers = None if factors.numbers is None else factors.numbers[rows]
+    return dataclasses.replace(factors, values=factors.values[rows], numbers=numbers, groups=None)
 
 
 def draw_factors(bits: jax.Array, allowed: jax.Array) -> jax.Array:

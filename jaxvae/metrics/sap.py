@@ -29,7 +29,8 @@ def separated_attribute_predictability(
     `sap` takes factors as classes: S_dk is the accuracy on held-out points of a linear support vector machine on the
     one number z_d, one class against the rest. Class c against the rest minimises
     ½ (w² + b²) + 0.01 [Σ_(n in c) (N / (C N_c)) max(0, 1 - w z_n - b)² + Σ_(n not in c) max(0, 1 + w z_n + b)²].
-    `sap_continuous` takes factors as numbers: S_dk is the squared correlation of z_d and the factor's class numbers.
+    `sap_continuous` takes factors as numbers: S_dk is the squared correlation of z_d and the factor's values as they
+    were given, 0, 45 and 315 for 0, 45 and 315. Where a factor is continuous, that is its S_dk in `sap` as well.
 
     Range 0 … 1. Chance level about 0: the share that guessing gets right cancels. The classes of a line are intervals
     that a linear machine cannot all name, so `sap` stays well below 1 for perfect codes of factors with many values;
@@ -39,16 +40,17 @@ def separated_attribute_predictability(
         codes: f32[N, D]. `sap` looks at their scale, because w and b are penalised; with one latent the second best is
             a constant.
         factors: N rows of K factors. The mean is over those that vary among the points fitted; 0 when none does.
-        key: draws the points, with replacement.
+        key: draws the points.
         test: None, or held-out (codes, factors) that the accuracy is taken on.
-        num_train: 10,000 points to fit as in disentanglement_lib.
-        num_test: 5,000 points to report as in disentanglement_lib.
+        num_train: 10,000 points to fit as in disentanglement_lib, no row twice; every row once where there are no more.
+        num_test: 5,000 points to report as in disentanglement_lib, likewise; without `test` rows that are not fitted,
+            and fitted ones only where those do not suffice (see `draw_train_and_test`).
 
     Differs from: Kumar et al. use the squared correlation for continuous factors and a classifier for the others, in
-    one score. This follows disentanglement_lib, which has one or the other for all, with LinearSVC(C=0.01,
-    class_weight="balanced"). The optimum is reached here; scikit-learn stops at a tolerance and differs by that. A code
-    whose variance is below 10⁻¹² has squared correlation 0, as there. disentanglement_lib fails with one latent and for
-    factors of one value.
+    one score, as `sap` does. disentanglement_lib has one or the other for all, with LinearSVC(C=0.01,
+    class_weight="balanced"), as here. The optimum is reached here; scikit-learn stops at a tolerance and differs by
+    that. A code whose variance is below 10⁻¹² has squared correlation 0, as there. disentanglement_lib fails with one
+    latent and for factors of one value.
 
     References:
         Kumar, Sattigeri, Balakrishnan, "Variational Inference of Disentangled Latent Concepts from Unlabeled
@@ -56,10 +58,12 @@ def separated_attribute_predictability(
         https://github.com/google-research/disentanglement_lib (evaluation/metrics/sap_score.py)
     """
     train, held_out = draw_train_and_test(codes, factors, key, test, num_train, num_test)
-    return {
-        "sap": mean_gap(accuracies(train, held_out), train[1]),
-        "sap_continuous": mean_gap(correlations(*train), train[1]),
-    }
+    correlated = correlations(*train)
+    foretold = correlated
+    if not factors.continuous or not all(factors.continuous):
+        is_number = np.array(factors.continuous or [False] * len(factors.sizes))
+        foretold = jnp.where(is_number, correlated, accuracies(train, held_out))
+    return {"sap": mean_gap(foretold, train[1]), "sap_continuous": mean_gap(correlated, train[1])}
 
 
 def mean_gap(scores: jax.Array, factors: Factors) -> jax.Array:
@@ -71,11 +75,11 @@ def mean_gap(scores: jax.Array, factors: Factors) -> jax.Array:
 
 @jax.jit
 def correlations(codes: jax.Array, factors: Factors) -> jax.Array:
-    """Return f32[max(D, 2), K], the squared correlations of codes f32[N, D] and the numbers of the classes."""
+    """Return f32[max(D, 2), K], the squared correlations of codes f32[N, D] and the factors as numbers."""
     codes = _two_at_least(codes)
     scaling = scaling_of(codes)
     unit = standardise(codes, scaling)
-    numbers = factors.values.astype(jnp.float32)
+    numbers = factors.values.astype(jnp.float32) if factors.numbers is None else factors.numbers
     numbers = standardise(numbers, scaling_of(numbers))
     squared = jnp.square(jnp.matmul(unit.T, numbers, precision=jax.lax.Precision.HIGHEST) / len(codes))
     unbiased = len(codes) / max(len(codes) - 1, 1)
@@ -99,10 +103,13 @@ def accuracies(train: tuple[jax.Array, Factors], test: tuple[jax.Array, Factors]
         return svm.decide(machines, codes[None], sizes)[0] == values  # [D, K]
 
     # All points at once would take M * D * V decisions: 23 MB for ten latents and dSprites, more with more classes.
-    most = max(1, min(len(test[0]), DECISIONS_AT_ONCE // machines.slope.size))
-    at_once = max(count for count in range(1, most + 1) if len(test[0]) % count == 0)  # a rest would compile again
+    num_points = len(test[0])
+    batches = -(-num_points // max(1, DECISIONS_AT_ONCE // machines.slope.size))
+    padding = -num_points % batches  # in equal batches: a rest would compile again
     points = (_two_at_least(test[0]), test[1].values)
-    return jax.lax.map(right, points, batch_size=at_once).mean(0, dtype=jnp.float32)
+    points = jax.tree.map(lambda rows: jnp.pad(rows, ((0, padding), (0, 0))), points)
+    found = jax.lax.map(right, points, batch_size=(num_points + padding) // batches)[:num_points]
+    return found.mean(0, dtype=jnp.float32)
 
 
 def _two_at_least(codes: jax.Array) -> jax.Array:

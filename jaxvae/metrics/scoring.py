@@ -8,7 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.learners.grouping import group_rows_on_host
-from jaxvae.metrics.checking import check_fit, checked_codes, checked_factors, checked_names, column_names, relabel
+from jaxvae.metrics.checking import (
+    check_fit,
+    checked_codes,
+    checked_factors,
+    checked_names,
+    column_names,
+    number_values,
+)
 from jaxvae.metrics.rows import draw_distinct
 from jaxvae.metrics.table import METRICS
 from jaxvae.metrics.udr import NUM_POINTS
@@ -36,7 +43,10 @@ def score(
 
     Args:
         codes: [N, D] finite numbers, posterior means; N >= 2. Taken as float32.
-        factors: [N, K] integers or booleans, the classes of each row in any numbering; None when nothing is known.
+        factors: [N, K] finite numbers or booleans, what is known of each row; None when nothing is. A column is of
+            classes, in any numbering, unless it is continuous: not all whole numbers, and fewer than five rows share a
+            value on average. Metrics of classes refuse continuous columns; the others cut them into bins or read them
+            as numbers, as their docstrings say.
         names: metrics to compute, see METRICS; None for all that the other arguments allow.
         test_codes: [M, D] held-out codes, for metrics that fit a predictor. By default those draw their evaluation
             points from `codes`, as disentanglement_lib does.
@@ -63,8 +73,6 @@ def score(
         raise InputError(f"{given} was given without {missing}: held-out points need both")
     values = np.zeros((len(codes), 0), np.int32) if factors is None else checked_factors("factors", factors, codes)
     columns = column_names(values.shape[1], factor_names)
-    names = checked_names(names, values.shape[1] > 0, logvar is not None)
-
     every_value = values
     if test_codes is not None:
         test_codes = checked_codes("test_codes", test_codes)
@@ -75,17 +83,23 @@ def score(
             raise InputError(f"test_factors has {test_values.shape[1]} factors, factors has {values.shape[1]}")
         every_value = np.concatenate([values, test_values])
 
-    relabelled, sizes = relabel(every_value)
+    numbered = number_values(every_value)
+    sizes = numbered.sizes
+    continuous = [name for name, is_so in zip(columns, numbered.continuous, strict=False) if is_so]
+    names = checked_names(names, values.shape[1] > 0, logvar is not None, continuous)
     if sum(sizes) > MAX_VALUES:
         largest = int(np.argmax(sizes))
         raise InputError(
             f"factor {columns[largest]} takes {sizes[largest]} values and all factors {sum(sizes)}, more than the"
-            f" {MAX_VALUES} that can be counted: leave out identifiers, bin continuous quantities"
+            f" {MAX_VALUES} that can be counted: leave out identifiers, give continuous quantities as fractions"
         )
-    test = None
-    if test_codes is not None:
-        test = (test_codes[None], Factors(jnp.asarray(relabelled[len(codes) :]), sizes))
-    known = Factors(jnp.asarray(relabelled[: len(codes)]), sizes)
+
+    def factors_of(rows):
+        numbers = None if numbered.numbers is None else jnp.asarray(numbered.numbers[rows])
+        return Factors(jnp.asarray(numbered.values[rows]), sizes, numbers=numbers, continuous=numbered.continuous)
+
+    known = factors_of(slice(len(codes)))
+    test = None if test_codes is None else (test_codes[None], factors_of(slice(len(codes), None)))
     lane = None if logvar is None else logvar[None]
     scores = score_lanes(codes[None], known, names, seed, test=test, logvar=lane)
     return {key: float(values[0]) for key, values in scores.items()}
@@ -124,9 +138,12 @@ def score_lanes(
         check_fit(test[0].shape[1], test[1])
         if test[1].sizes != factors.sizes:
             raise InputError(f"test factors have sizes {test[1].sizes}, factors have {factors.sizes}")
+        if test[1].continuous != factors.continuous or (test[1].numbers is None) != (factors.numbers is None):
+            raise InputError("test factors and factors are not numbers alike")
     if logvar is not None and logvar.shape != codes.shape:
         raise InputError(f"logvar must have the shape of codes, {codes.shape}, got {logvar.shape}")
-    names = checked_names(names, len(factors.sizes) > 0, logvar is not None)
+    continuous = [str(column) for column, is_so in enumerate(factors.continuous) if is_so]
+    names = checked_names(names, len(factors.sizes) > 0, logvar is not None, continuous)
     if not any(METRICS[name].needs_logvar for name in names):
         logvar = None
     num_lanes, mesh = codes.shape[0], mesh_of(codes)

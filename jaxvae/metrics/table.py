@@ -23,7 +23,9 @@ _METRICS = {
     "factor_vae": Metric(
         factor_vae_score, ("factor_vae",), needs_factors=True, reference="Kim & Mnih 2018", fixes_factors=True
     ),
-    "mig": Metric(mutual_information_gap, ("mig",), needs_factors=True, reference="Chen et al. 2018"),
+    "mig": Metric(
+        mutual_information_gap, ("mig",), needs_factors=True, reference="Chen et al. 2018", takes_numbers=True
+    ),
     "mig_sampled": Metric(
         sampled_mutual_information_gap,
         ("mig_sampled",),
@@ -39,13 +41,21 @@ _METRICS = {
         reference="Eastwood & Williams 2018",
     ),
     "sap": Metric(
-        separated_attribute_predictability, ("sap", "sap_continuous"), needs_factors=True, reference="Kumar et al. 2018"
+        separated_attribute_predictability,
+        ("sap", "sap_continuous"),
+        needs_factors=True,
+        reference="Kumar et al. 2018",
+        takes_numbers=True,
     ),
-    "modularity": Metric(modularity_score, ("modularity",), needs_factors=True, reference="Ridgeway & Mozer 2018"),
+    "modularity": Metric(
+        modularity_score, ("modularity",), needs_factors=True, reference="Ridgeway & Mozer 2018", takes_numbers=True
+    ),
     "explicitness": Metric(
         explicitness_score, ("explicitness",), needs_factors=True, reference="Ridgeway & Mozer 2018"
     ),
-    "irs": Metric(interventional_robustness, ("irs",), needs_factors=True, reference="Suter et al. 2019"),
+    "irs": Metric(
+        interventional_robustness, ("irs",), needs_factors=True, reference="Suter et al. 2019", takes_numbers=True
+    ),
     "gaussian_tc": Metric(gaussian_total_correlation, ("gaussian_tc",), needs_factors=False, reference="Watanabe 1960"),
     "mutual_information": Metric(
         mutual_information_score, ("mutual_information",), needs_factors=False, reference="Locatello et al. 2019"

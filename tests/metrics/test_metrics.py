@@ -209,10 +209,12 @@ def test_lanes_on_several_devices_score_as_on_one(lanes):
 
 
 def test_another_seed_draws_otherwise_and_compiles_nothing():
-    first = score(BASE, GRID, names="mig", seed=0)
+    codes, factors = (np.repeat(array, 30, axis=0) for array in (BASE, GRID))  # more rows than are drawn
+    codes = codes + np.linspace(0, 1e-2, len(codes), dtype=np.float32)[:, None]
+    first = score(codes, factors, names="mig", seed=0)
     compiled = scoring._score_lanes._cache_size()
-    assert score(BASE, GRID, names="mig", seed=0) == first
-    assert score(BASE, GRID, names="mig", seed=1) != first
+    assert score(codes, factors, names="mig", seed=0) == first
+    assert score(codes, factors, names="mig", seed=1) != first
     assert scoring._score_lanes._cache_size() == compiled
 
 
@@ -229,7 +231,7 @@ def declared(values):
 def test_a_declared_value_that_never_occurs_changes_nothing():
     at_the_start, with_gaps = quick_scores(BASE, declared(GRID), KEY), quick_scores(BASE, declared(GRID * 2 + 1), KEY)
     for name, value in at_the_start.items():
-        assert float(value) == pytest.approx(float(with_gaps[name]), abs=1e-6)
+        assert float(value) == pytest.approx(float(with_gaps[name]), abs=1e-5), name
     plain = jax.jit(quick("mig"))(BASE, FACTORS, KEY)
     assert float(at_the_start["mig"]) == pytest.approx(float(plain["mig"]), abs=1e-6)
 
@@ -344,7 +346,8 @@ REFUSALS = {
     "infinity": ({"codes": bad(np.inf)}, "codes must be finite"),
     "too large": ({"codes": bad(1.0).astype(np.float64) * 1e300}, "finite in float32"),
     "factors of rank 1": ({"factors": GRID[:, 0]}, "factors must be [N, K]"),
-    "fractions": ({"factors": GRID / 2}, "integer classes, got float64"),
+    "factors of text": ({"factors": np.full((360, 2), "a")}, "factors must be numbers, got <U1"),
+    "factors not known": ({"factors": np.where(GRID == 5, np.nan, GRID)}, "60 are not, the first in row 5, factor 3"),
     "too few rows": ({"factors": GRID[:-1]}, "359 rows for 360"),
     "unknown": ({"names": ("mgi",)}, "did you mean 'mig'?"),
     "no factors": ({"factors": None, "names": ("mig",)}, "'mig' needs factors"),

@@ -105,16 +105,16 @@ def test_same_score_at_the_references_counts(seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["modularity", "explicitness", "sap", "irs", "gaussian_tc", "mutual_information"])
 def test_drawn_points_score_as_numpys_draws_do(name):
-    """From a grid, over seeds: the draws are disentanglement_lib's in distribution."""
-    sizes = (3, 4, 5)
-    grid = np.stack(np.unravel_index(np.arange(60), sizes), axis=1).astype(np.int32)
-    random = np.random.default_rng(0)
-    codes = np.concatenate([grid + random.normal(size=grid.shape), random.normal(size=(60, 1))], 1).astype(np.float32)
+    """From many rows, over seeds: scores of distinct rows are those of disentanglement_lib's draws in distribution."""
+    sizes, num_rows = (3, 4, 5), 30_000
+    grid = np.stack(np.unravel_index(np.arange(num_rows) % 60, sizes), axis=1).astype(np.int32)
+    noise = np.random.default_rng(0).uniform(-1.7, 1.7, size=(num_rows, 4))  # IRS looks at the farthest point drawn
+    codes = np.concatenate([grid + noise[:, :3], noise[:, 3:]], axis=1).astype(np.float32)
     function = jax.jit(METRICS[name].function)
     found = [function(codes, Factors(jnp.asarray(grid), sizes), jax.random.key(seed))[name] for seed in range(3)]
     expected = []
     for seed in range(3):
-        rows, test_rows = (np.random.default_rng([seed, n]).integers(60, size=n) for n in (10_000, 5_000))
+        rows, test_rows = (np.random.default_rng([seed, n]).integers(num_rows, size=n) for n in (10_000, 5_000))
         expected.append(REFERENCES[name](codes[rows], grid[rows], codes[test_rows], grid[test_rows]))
     assert np.mean(found) == pytest.approx(np.mean(expected), abs=0.02)
 
