@@ -270,6 +270,7 @@ class LabelSwap(NamedTuple):
     values: np.ndarray  # i32[T], those shown
     truth: np.ndarray  # i32[n], the images' own values
     images: np.ndarray  # f32[n, T, H, W, C] in [0, 1]; those of Showcase.originals, the first n
+    called: tuple[Any, ...] = ()  # T, what the data calls the values; () for the values themselves
 
 
 class Showcase(NamedTuple):

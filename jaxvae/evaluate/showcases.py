@@ -58,7 +58,7 @@ def put_on_show(title: str, lane: int, model: Model, kl: np.ndarray, data: Datas
         traversal_values=TRAVERSAL_VALUES,
         kl=kl[: latents.number_scored(model.program)],
         information=information(model, data) if data.annotation == "factors" else None,
-        swaps=label_swaps(model, images, labels, data.factor_names),
+        swaps=label_swaps(model, images, labels, data),
     )
 
 
@@ -67,9 +67,7 @@ def labels_for(model: Model, data: Dataset, indices) -> np.ndarray | None:
     return np.asarray(data.factors[jnp.asarray(indices)]) if model.label_sizes else None
 
 
-def label_swaps(
-    model: Model, images: np.ndarray, labels: np.ndarray | None, names: Sequence[str]
-) -> tuple[LabelSwap, ...]:
+def label_swaps(model: Model, images: np.ndarray, labels: np.ndarray | None, data: Dataset) -> tuple[LabelSwap, ...]:
     """Decode the codes of images [n, H, W, C] with other labels; () for a model that is told none.
 
     Each label takes its values in turn, at most SWAPPED_VALUES of them. With several labels, fewer images are shown.
@@ -82,7 +80,8 @@ def label_swaps(
         others = np.tile(labels[:number, None], (1, len(values), 1))
         others[..., column] = values
         swapped = model.swap_labels(images[:number], labels[:number], others)
-        found.append(LabelSwap(names[column], values, labels[:number, column], np.asarray(swapped)))
+        called = tuple(data.values_of(column)[value] for value in values)
+        found.append(LabelSwap(data.factor_names[column], values, labels[:number, column], np.asarray(swapped), called))
     return tuple(found)
 
 

@@ -67,7 +67,7 @@ def _label_swap(results: Results, showcase: Showcase, swap: LabelSwap) -> Figure
     made = style.figure(1.6 + tile * (columns + 2), 1.2 + rows * tile * height / width)
     axes = made.add_subplot()
     across, down = _tiles(axes, grid)
-    axes.set_xticks([across[0], *across[2:]], ["image", *map(str, swap.values)])
+    axes.set_xticks([across[0], *across[2:]], ["image", *map(str, swap.called or swap.values)])
     axes.set_yticks(down, [str(truth) for truth in swap.truth])
     axes.set_xlabel(f"decoded with {swap.name.replace('_', ' ')}")
     axes.set_ylabel(f"true {swap.name.replace('_', ' ')}")
