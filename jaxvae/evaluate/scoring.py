@@ -12,6 +12,7 @@ from jaxvae.data import DATASETS, load
 from jaxvae.data.grid import Dataset
 from jaxvae.evaluate.clusters import score_clusters, why_not
 from jaxvae.evaluate.encoding import Encoded, encode, encode_in_place, numbers_read
+from jaxvae.evaluate.known import factors_of
 from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
@@ -19,7 +20,7 @@ from jaxvae.metrics.scoring import MAX_VALUES
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import put_everywhere
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.types import Factors, Hypers, InputError, Metric, Networks, Program, Results, Watch, in_32_bits, look_up
+from jaxvae.types import Hypers, InputError, Metric, Networks, Program, Results, Watch, in_32_bits, look_up
 
 LOSSES = ("reconstruction", "kl", "kl_standard", "elbo")
 """The KL and the ELBO are to the prior that a lane was trained with. The KL to N(0, I) stands beside them in a sweep in
@@ -91,7 +92,7 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
     """
     names = _those(choose_metrics(names, data)[0], lambda metric: metric.of_codes)
     columns = ("reconstruction", "elbo", *_keys(names))  # the history has the KL of training
-    with_logvar, factors = needs_logvar(names), Factors(data.factors, data.factor_sizes)
+    with_logvar, factors = needs_logvar(names), factors_of(data)
 
     def score(program: Program, hypers: Hypers, networks: Networks, trained_on: Dataset) -> dict[str, np.ndarray]:
         mesh = jax.tree.leaves(networks)[0].sharding.mesh
@@ -247,7 +248,7 @@ def _score_wave(
     of_one = _those(names, lambda metric: metric.of_codes)
     of_clusters = _those(names, lambda metric: metric.of_clusters)
     encoded = encode(program, hypers, networks, data, with_logvar=needs_logvar(of_one))
-    means, factors = encoded.means, Factors(data.factors, data.factor_sizes)
+    means, factors = encoded.means, factors_of(data)
     scores = losses(program, encoded)
     scores |= metrics.score_lanes(means, factors, of_one, seed=0, logvar=encoded.logvar)
     scores |= score_clusters(program, networks, means, factors, of_clusters)

@@ -9,10 +9,10 @@ import numpy as np
 from jaxvae import latents
 from jaxvae.data.grid import Dataset
 from jaxvae.metrics.information import normalised_information
-from jaxvae.metrics.rows import draw_rows
+from jaxvae.metrics.rows import draw_distinct
 from jaxvae.saved.model import Model
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.types import Factors, LabelSwap, Showcase
+from jaxvae.types import LabelSwap, Showcase
 
 SHOWN_IMAGES = 8
 MAP_BATCH = 512
@@ -90,10 +90,9 @@ def information(model: Model, data: Dataset) -> np.ndarray:
 
     Column k's two largest entries are those whose gap MIG averages. A factor that does not vary has a column of NaN.
     """
-    factors = Factors(data.factors, data.factor_sizes)
-    rows = np.asarray(draw_rows(jax.random.bits(jax.random.key(0), (MAP_POINTS,)), factors))
+    rows = np.asarray(draw_distinct(jax.random.key(0), len(data), MAP_POINTS))
     blocks = np.resize(rows, -(-len(rows) // MAP_BATCH) * MAP_BATCH).reshape(-1, MAP_BATCH)
     means = np.concatenate(
         [model.encode(data.batch(jnp.asarray(block)), labels_for(model, data, block))[0] for block in blocks]
     )[: len(rows), : latents.number_scored(model.program)]
-    return np.asarray(normalised_information(jnp.asarray(means), factors.values[rows], data.factor_sizes))
+    return np.asarray(normalised_information(jnp.asarray(means), data.factors[rows], data.factor_sizes))

@@ -27,6 +27,11 @@ def init_critic(key: jax.Array, program: Program) -> dict[str, dict[str, jax.Arr
     disentanglement_lib. With He's, 6 layers of 1000 and gamma 40, gamma * TC of the first step lay between -89 and 47
     nats (8 seeds; burgess on 32x32 sprites), and the encoder's gradient was 4 to 18 times the VAE's own; with Glorot's
     -1.6 to 0.8 nats, and 0.9 to 1.1 times.
+
+    What comes of it (burgess, 32x32 sprites, 3 layers of 128, batch 32, learning rate 1e-3, critic's 1e-4, 4 seeds):
+    reconstruction after 400 steps at gamma 5, 40, 100 was 47.2, 136.7, 195.5 nats with He's weights, 47.0, 49.4, 61.7
+    with Glorot's, and 46.8, 48.8, 49.3 with He's and a last layer at zero. Early in training a last layer at zero is
+    the gentlest at large gamma; Glorot's is what published numbers were made with.
     """
     widths = (latents.number(program), *(CRITIC_WIDTH.of(program),) * CRITIC_DEPTH.of(program), 2)
     return {

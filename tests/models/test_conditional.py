@@ -274,14 +274,20 @@ def test_swaps_of_one_label_and_of_long_ones():
             return np.broadcast_to((others / 39.0)[..., None, None], (*others.shape[:2], *SHAPE))
 
     images, labels = np.zeros((8, *SHAPE), np.float32), np.arange(8)[:, None]
-    (swap,) = label_swaps(Fake(), images, labels, ("digit",))
+    blank, numbers = np.zeros((40, *SHAPE), np.uint8), np.arange(40)[:, None]
+    data = assemble("digits", blank, numbers, ("digit",), annotation="labels")
+    data = dataclasses.replace(data, factor_values=(tuple(range(100, 140)),))
+    (swap,) = label_swaps(Fake(), images, labels, data)
     assert swap.values[0] == 0 and swap.values[-1] == 39 and len(swap.values) == 12
     np.testing.assert_allclose(swap.images[:, :, 0, 0, 0], np.broadcast_to(swap.values / 39.0, (8, 12)), rtol=1e-6)
     showcase = Showcase("best", 0, images, images, np.zeros((0, 9, *SHAPE)), np.zeros(9), np.zeros(3), swaps=(swap,))
     results = Results({}, {}, [{"lane": 0, "elbo": -1.0}], (), (), ("elbo",), {}, {}, np.zeros((1, 3)), [showcase])
     (figure,) = plot_label_swaps(results).values()
     axes = figure.axes[0]
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["image", *map(str, swap.values)]
+    assert [text.get_text() for text in axes.get_xticklabels()] == [
+        "image",
+        *(str(100 + value) for value in swap.values),
+    ]
     # Frames stand where a shown value is an image's own: 0, 4, 7 of 0 … 7.
     assert len(axes.patches) == sum(label in swap.values for label in range(8))
     assert plot_label_swaps(dataclasses.replace(results, showcases=[showcase._replace(swaps=())])) is None
