@@ -36,7 +36,7 @@ def standard_normal_kl(mean: jax.Array, logvar: jax.Array) -> jax.Array:
     """KL(N(mean, exp(logvar)) || N(0, 1)) per latent in nats, [B, D] (Kingma & Welling 2014, appendix B).
 
     Finite for log-variances of -1e38 … 88 and means up to 1e19. Not clipped: outside a bound there would be no gradient
-    that leads back, and a lane that runs so far is frozen at its last good step and named.
+    that leads back, and a lane that runs so far is frozen and named.
     """
     return 0.5 * (mean**2 + jnp.exp(logvar) - logvar - 1.0)
 
