@@ -234,6 +234,7 @@ def test_the_critics_logits_are_not_rounded_to_bfloat16():
     assert float(value) == pytest.approx(float(exact), rel=5e-3) and value.dtype == jnp.float32
     for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(expected), strict=True):
         assert ours.dtype == jnp.float32
-        np.testing.assert_allclose(ours, theirs, atol=0.1 * float(jnp.abs(theirs).max()))
+        # As a whole: where a unit is near its kink, rounding decides which side it is on.
+        assert float(jnp.linalg.norm(ours - theirs)) < 0.1 * float(jnp.linalg.norm(theirs))
     last = gradient["Dense_6"]["bias"]
     assert float(jnp.abs(last - last.astype(jnp.bfloat16).astype(jnp.float32)).max()) > 0
