@@ -1,10 +1,12 @@
 """One model in a folder of its own, and a sweep that an earlier version wrote."""
 
+import functools
 import json
 import pathlib
 import tarfile
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,9 +20,10 @@ LABELLED = Program("cvae+mlp", "label_guided_vae", (SIZE, SIZE, 1), latent_dim=3
 HIERARCHY = Program("nvae", "vae", (SIZE, SIZE, 1), latent_dim=2, sizes={"groups_per_scale": (1, 1), "stem_width": 4})
 
 
+@functools.cache
 def model(program):
-    hypers = step.hyper_defaults(program) | {"seed": np.uint32(3)}
-    state = step.init_state(program, {n: np.asarray(v) if n == "seed" else np.float32(v) for n, v in hypers.items()})
+    hypers = {n: jnp.float32(v) for n, v in step.hyper_defaults(program).items()} | {"seed": jnp.uint32(3)}
+    state = jax.jit(step.init_state, static_argnums=0)(program, hypers)
     return Model(program, state.networks, {"lane": 2, "beta": 4.0, "status": "ok", "mig": None})
 
 

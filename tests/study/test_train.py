@@ -23,7 +23,15 @@ from tiny_sweep import run_in_process
 
 pytestmark = pytest.mark.usefixtures("no_figures")
 
-SMALL = {"architecture": "mlp", "latent_dim": 3, "batch_size": 8, "lr": 1e-3, "steps": 60, "log_every": 20}
+SMALL = {
+    "architecture": "mlp",
+    "lanes": "map",
+    "latent_dim": 3,
+    "batch_size": 8,
+    "lr": 1e-3,
+    "steps": 60,
+    "log_every": 20,
+}
 CRITIC = {"critic_width": 8, "critic_depth": 2}
 GRID = {"beta_vae:beta": [1, 4], "seed": range(2)}
 BOTH = {"objective": ["beta_vae", "factor_vae"], "sweep": GRID, "metrics": ["beta_vae", "factor_vae", "mig", "udr"]}
@@ -38,7 +46,7 @@ def squares(images):
 @pytest.fixture(scope="module")
 def trained(squares, tmp_path_factory):
     return jaxvae.train(squares["images"], factors=squares["factors"], factor_names=squares["factor_names"], **SMALL,
-                        **BOTH, **CRITIC, lanes="map", workdir=tmp_path_factory.mktemp("runs") / "python",
+                        **BOTH, **CRITIC, workdir=tmp_path_factory.mktemp("runs") / "python",
                         say=None)  # fmt: skip
 
 
@@ -107,7 +115,7 @@ def test_rescoring_changes_the_value_and_not_the_folder(trained, squares):
     assert found is opened and "active_units" in opened.results[0] and "mig" not in opened.results[0]
     assert (trained.path / "results.csv").read_bytes() == before
     again = jaxvae.train(squares["images"], factors=squares["factors"], factor_names=squares["factor_names"], **SMALL,
-                         **BOTH, **CRITIC, lanes="map", workdir=trained.path, say=None)  # fmt: skip
+                         **BOTH, **CRITIC, workdir=trained.path, say=None)  # fmt: skip
     kept = again.rescore("active_units", say=lambda line: None)
     assert {"active_units", "mig", "udr_lasso"} <= kept.results[0].keys()
 
@@ -135,20 +143,20 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_same_images_in_any_form_train_the_same_model(form, squares, trained_plain):
-    sweep = jaxvae.train(FORMS[form](squares["images"]), **SMALL, metrics=(), lanes="map", say=None)
+    sweep = jaxvae.train(FORMS[form](squares["images"]), **SMALL, metrics=(), say=None)
     for ours, theirs in zip(*(jax.tree.leaves(s.wave(0)[2]) for s in (sweep, trained_plain)), strict=True):
         assert ours.tobytes() == theirs.tobytes()
 
 
 @pytest.fixture(scope="module")
 def trained_plain(squares):
-    return jaxvae.train(squares["images"], **SMALL, metrics=(), lanes="map", say=None)
+    return jaxvae.train(squares["images"], **SMALL, metrics=(), say=None)
 
 
 def test_labels_and_other_images_to_score_on(squares):
     labels = squares["factors"][:, 0]
     sweep = jaxvae.train(squares["images"], labels=labels, eval_data=squares["images"][::2], eval_labels=labels[::2],
-                         objective="label_guided_vae", **SMALL, metrics=None, say=None)  # fmt: skip
+                         objective="label_guided_vae", **SMALL, metrics="active_units", say=None)  # fmt: skip
     assert "label_accuracy" in sweep.history and "active_units" in sweep.results[0]
     assert "other images" in (sweep.path / "report.html").read_text()
 
@@ -196,7 +204,7 @@ def test_ctrl_c_saves_and_the_same_call_goes_on(squares, tmp_path, monkeypatch):
         if not asked:  # a second one would stop at once
             asked.append(os.kill(os.getpid(), signal.SIGINT))
 
-    call = {"objective": "factor_vae", **SMALL, **CRITIC, "lanes": "map", "metrics": (), "say": None}
+    call = {"objective": "factor_vae", **SMALL, **CRITIC, "metrics": (), "say": None}
     whole = jaxvae.train(squares["images"], **call, workdir=tmp_path / "whole")
     with monkeypatch.context() as patch:
         patch.setattr(loop.Progress, "show", interrupt)
@@ -262,10 +270,10 @@ def test_a_notebook_cell_trains_and_shows_the_sweep(images, tmp_path):
     pytest.importorskip("ipykernel")
     cells = [
         f"import numpy as np, jaxvae\nimages = np.load({str(images)!r})['images']",
-        "sweep = jaxvae.train(images, architecture='mlp', sweep={'beta': [1, 4]}, steps=40, batch_size=8, lr=1e-3,\n"
+        "sweep = jaxvae.train(images, architecture='mlp', lanes='map', sweep={'beta': [1, 4]}, steps=40, batch_size=8, lr=1e-3,\n"
         "                     latent_dim=3, metrics='active_units')\nsweep",
         "sweep.plot('losses')",
-        "print(jaxvae.train(images, architecture='mlp', steps=10, batch_size=8, metrics='active_units').table())",
+        "print(jaxvae.train(images, architecture='mlp', lanes='map', steps=10, batch_size=8, metrics='active_units').table())",
         "import os, signal, threading\n"
         "threading.Timer(3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
         "jaxvae.train(images, architecture='mlp', steps=10_000_000, batch_size=8, latent_dim=3)",
