@@ -268,15 +268,15 @@ def test_a_script_after_jax_was_used_and_in_64_bits_gets_the_same_numbers(images
 def test_a_notebook_cell_trains_and_shows_the_sweep(images, tmp_path):
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")
+    small = "architecture='mlp', lanes='map', batch_size=8, latent_dim=3, lr=1e-3"
     cells = [
         f"import numpy as np, jaxvae\nimages = np.load({str(images)!r})['images']",
-        "sweep = jaxvae.train(images, architecture='mlp', lanes='map', sweep={'beta': [1, 4]}, steps=40, batch_size=8, lr=1e-3,\n"
-        "                     latent_dim=3, metrics='active_units')\nsweep",
+        f"sweep = jaxvae.train(images, {small}, sweep={{'beta': [1, 4]}}, steps=40, metrics='active_units')\nsweep",
         "sweep.plot('losses')",
-        "print(jaxvae.train(images, architecture='mlp', lanes='map', steps=10, batch_size=8, metrics='active_units').table())",
+        f"print(jaxvae.train(images, {small}, steps=10, metrics='active_units').table())",
         "import os, signal, threading\n"
         "threading.Timer(3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
-        "jaxvae.train(images, architecture='mlp', steps=10_000_000, batch_size=8, latent_dim=3)",
+        f"jaxvae.train(images, {small}, steps=10_000_000)",
         "print('still here')",
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
