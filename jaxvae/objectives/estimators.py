@@ -52,8 +52,9 @@ def stratified_log_weights(batch_size: int, num_images: int) -> jax.Array:
     With M = B - 1 others in the batch: 1/N on the diagonal, where the sample meets its own posterior; (N-M)/(N M) for
     one of the others, here the next of the batch; 1/M for the rest. Takes 2 <= B <= N.
 
-    Differs from: the authors' code and its descendants, which fill the first two columns in place of the diagonal and
-    the next, and add the logarithm to each latent before latents are summed, so that log q(z) has it D times.
+    Differs from: the authors' code, which fills the first two columns in place of the diagonal and the next, and adds
+    the logarithm once for log q(z), as here; disentangling-vae adds it to each latent before latents are summed, so
+    that log q(z) has it D times there.
     """
     others = batch_size - 1
     own = jnp.eye(batch_size, dtype=bool)
