@@ -16,7 +16,7 @@ from typing import Any
 
 from jaxvae import data, metrics, models, objectives
 from jaxvae.report.plots import PLOTS
-from jaxvae.training.spec import Spec
+from jaxvae.training.spec import Spec, ask_for_plugins
 from jaxvae.types import InputError, Table
 
 TABLES: tuple[Table, ...] = (
@@ -94,8 +94,7 @@ def _line(error: Exception, path: pathlib.Path) -> int | None:
 
 def missing(spec: Spec) -> str:
     """Return what to say where something that a sweep uses is unknown; "" where all plug-ins it names have been run."""
-    absent = [name for name in spec.plugins if name not in _loaded and name not in sys.modules]
-    return f"The sweep was trained with plug-ins; load them first: {', '.join(absent)}" if absent else ""
+    return ask_for_plugins([name for name in spec.plugins if name not in _loaded and name not in sys.modules])
 
 
 def used(spec: Spec) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from jaxvae import models
 from jaxvae.saved.model import Model
 from jaxvae.training import workdir
 from jaxvae.training.checkpoint import CheckpointError, Checkpoints
+from jaxvae.training.spec import ask_for_plugins
 from jaxvae.types import InputError, Networks, Program, fate
 
 
@@ -113,8 +114,7 @@ class SavedSweep:
 
     def missing_plugins(self) -> str:
         """Return what to say where something of the sweep is unknown here; "" when it was trained without plug-ins."""
-        plugins = self.spec.get("plugins")
-        return f"The sweep was trained with plug-ins; load them first: {', '.join(plugins)}" if plugins else ""
+        return ask_for_plugins(self.spec.get("plugins", ()))
 
     def select(self, **wanted: Any) -> Model:
         """Return the one model whose lane has these values: `select(beta=4.0, seed=0)`, `select(objective="vae")`.

@@ -123,7 +123,7 @@ def _spec(
         fields["metrics"] = _names(fields["metrics"])
     if not isinstance(sweep, Mapping):
         raise InputError(f"sweep={sweep!r}: expected a dictionary such as {{'beta': [1, 4], 'seed': range(3)}}")
-    chosen = spec.Spec(
+    return spec.Spec(
         objectives=_names(objective),
         architectures=_names(architecture),
         sweep=tuple(spec.make_axis(name, values) for name, values in sweep.items()),
@@ -131,7 +131,6 @@ def _spec(
         plugins=loaded,
         **{name: value.item() if hasattr(value, "item") else value for name, value in fields.items()},
     )
-    return chosen
 
 
 def _job(chosen: spec.Spec, data: Any, given: dict[str, Any], eval_data: Any, others: dict[str, Any]) -> Job:

@@ -140,6 +140,11 @@ def from_json(saved: dict[str, Any]) -> Spec:
         raise InputError(f"spec.json is not that of a sweep ({error})") from None
 
 
+def ask_for_plugins(names: Sequence[str]) -> str:
+    """Return the sentence that asks for plug-ins, beside an error about something unknown; "" for none."""
+    return f"The sweep was trained with plug-ins; load them first: {', '.join(names)}" if names else ""
+
+
 def _used(names: Iterable[str], saved: dict[str, Any]) -> list[str]:
     """Return those names of sizes that a saved spec has a use for; all of them where its plug-ins are not there."""
     try:
