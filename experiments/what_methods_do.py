@@ -24,8 +24,8 @@ codes, as of a Gaussian with their covariance, and in brackets that of the mixtu
 
 Label guidance wants longer: --parts=labels --steps=4000, two minutes (figures/methods_two_latents.png). In two latents
 ten neighbours tell 59.8% of digits right for a plain VAE after 8,000 steps; label-guided 92.9% after 2,400, the weight
-still at 20, and 83.8% after 8,000, the last 4,000 of them with the weight below 10 and soon at 0.01. Reconstruction is
-484.0 plain and 481.7 guided.
+still at 20, and 83.5% after 8,000, the last 4,000 of them with the weight below 10 and soon at 0.01. Reconstruction is
+484.0 plain and 481.6 guided.
 """
 
 import json
