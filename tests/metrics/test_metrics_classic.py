@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from jaxvae.learners import svm
 from jaxvae.metrics import METRICS, dependence, explicitness, irs, modularity, sap
@@ -190,19 +189,6 @@ def test_bins_of_factors_are_numpys(num_values):
     if num_values <= 20:  # NumPy may skip a bin, which is no matter
         found, expected = np.unique(found, return_inverse=True)[1], np.unique(expected, return_inverse=True)[1]
     np.testing.assert_array_equal(found, expected)
-
-
-def test_areas_under_curves_are_scikit_learns():
-    random = np.random.default_rng(0)
-    told = random.integers(2, size=(5, 400))
-    scores = random.normal(size=(5, 400)).astype(np.float32) + told
-    scores[1] = np.round(scores[1])  # many ties, zeros of both signs
-    scores[2] = -scores[2] * 1e-30
-    scores[3] = np.where(told[3] == 1, np.inf, -np.inf)
-    scores[4] = 7.0
-    found = jax.jit(explicitness.areas_under_curves)(jnp.asarray(scores), jnp.asarray(told, jnp.uint32))
-    expected = [roc_auc_score(t, np.clip(s, -1e3, 1e3)) for t, s in zip(told, scores, strict=True)]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
 def test_log_odds_keep_the_order_of_probabilities_that_round_to_one():
