@@ -243,7 +243,8 @@ class Metric(NamedTuple):
         False  # whether it draws rows that share a factor's value: they are grouped once for all lanes
     )
     of_clusters: bool = False
-    takes_numbers: bool = False  # whether factors may be continuous; it cuts them into bins or reads them as numbers
+    takes_numbers: bool = False  # whether factors may be continuous: in bins, read as numbers, or not looked at
+    needs_binary: bool = False  # whether it looks at factors of two values alone: also attributes that are only labels
 
     @property
     def of_codes(self) -> bool:

@@ -122,6 +122,8 @@ def measure(numbers: list[int], repeats: int, seconds: float, quick: bool) -> It
     for name, metric in metrics.METRICS.items():
         if metric.of_clusters:  # a count and a small assignment problem
             continue
+        if metric.needs_binary and 2 not in sizes:
+            continue
         work, first = {}, {}
         # Siblings are all compared with all.
         tried = [number for number in numbers if number == max(numbers) or not metric.of_siblings]

@@ -56,7 +56,10 @@ def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[st
             omitted[name] = f"needs one label of each image; {data.name} has {len(data.factor_sizes) or 'none'}"
         elif metric.of_clusters and many:
             omitted[name] = f"{data.name} has labels of {data.factor_sizes[0]} values, more than {MAX_VALUES}"
-        elif metric.needs_factors and data.annotation != "factors":
+        elif metric.needs_binary and 2 not in data.factor_sizes:
+            known = f"{data.annotation} of two values" if data.factor_sizes else "factors or labels"
+            omitted[name] = f"needs factors or labels of two values; {data.name} has no {known}"
+        elif metric.needs_factors and not metric.needs_binary and data.annotation != "factors":
             omitted[name] = reasons[data.annotation]
         else:
             chosen.append(name)

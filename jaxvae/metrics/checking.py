@@ -23,14 +23,24 @@ class Numbered(NamedTuple):
     continuous: tuple[bool, ...]  # () where no column is
 
 
-def checked_names(names, has_factors: bool, has_logvar: bool, continuous: Sequence[str] = ()) -> tuple[str, ...]:
-    """Return the metrics of one model to compute, each once; `continuous` are the names of factors that are so."""
+def checked_names(names, sizes: Sequence[int], has_logvar: bool, continuous: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return the metrics of one model to compute, each once.
+
+    Args:
+        names: those asked for; None for all that are possible.
+        sizes: of the factors, how many values each has.
+        has_logvar: whether log-variances were given.
+        continuous: the names of factors that are so.
+    """
+
+    def missing_from(name):
+        return missing_input(name, len(sizes) > 0, has_logvar, has_binary=2 in sizes)
 
     def takes(name):
         return METRICS[name].takes_numbers or not METRICS[name].needs_factors or not continuous
 
     def possible(name):
-        return METRICS[name].of_codes and missing_input(name, has_factors, has_logvar) is None and takes(name)
+        return METRICS[name].of_codes and missing_from(name) is None and takes(name)
 
     if names is None:
         return tuple(filter(possible, METRICS))
@@ -43,8 +53,8 @@ def checked_names(names, has_factors: bool, has_logvar: bool, continuous: Sequen
             )
         if METRICS[name].of_clusters:
             raise InputError(f"metric {name!r} scores clusters of images, not codes: see jaxvae.metrics.{name}")
-        if missing := missing_input(name, has_factors, has_logvar):
-            argument = {"factors": "factors=", "log-variances": "logvar="}[missing]
+        if missing := missing_from(name):
+            argument = {"log-variances": "logvar="}.get(missing, "factors=")
             raise InputError(
                 f"metric {name!r} needs {missing} and none were given ({argument}); without them there is"
                 f" {', '.join(filter(possible, METRICS))}"

@@ -32,7 +32,7 @@ def entry(name: str, metric: Metric) -> Entry:
     paragraphs = [" ".join(part.split()) for part in (inspect.getdoc(metric.function) or "").split("\n\n")]
     ranged = next((part for part in paragraphs if part.startswith("Range ")), "")
     needs = [
-        *(["factors" if metric.takes_numbers else "factors (classes)"] if metric.needs_factors else []),
+        *([_factors(metric)] if metric.needs_factors else []),
         *(["log-variances"] if metric.needs_logvar else []),
         *(["siblings (models that differ in their seed alone)"] if metric.of_siblings else []),
         *(["clusters (of the term kl_mixture)", "one label"] if metric.of_clusters else []),
@@ -47,6 +47,12 @@ def entry(name: str, metric: Metric) -> Entry:
         chance=re.sub(r"^Chance level:?\s*", "", chance).rstrip("."),
         paper=metric.reference,
     )
+
+
+def _factors(metric: Metric) -> str:
+    if metric.needs_binary:
+        return "factors of two values"
+    return "factors" if metric.takes_numbers else "factors (classes)"
 
 
 def table(metrics: Mapping[str, Metric]) -> str:

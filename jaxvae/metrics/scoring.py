@@ -86,7 +86,7 @@ def score(
     numbered = number_values(every_value)
     sizes = numbered.sizes
     continuous = [name for name, is_so in zip(columns, numbered.continuous, strict=False) if is_so]
-    names = checked_names(names, values.shape[1] > 0, logvar is not None, continuous)
+    names = checked_names(names, sizes, logvar is not None, continuous)
     if sum(sizes) > MAX_VALUES:
         largest = int(np.argmax(sizes))
         raise InputError(
@@ -143,7 +143,7 @@ def score_lanes(
     if logvar is not None and logvar.shape != codes.shape:
         raise InputError(f"logvar must have the shape of codes, {codes.shape}, got {logvar.shape}")
     continuous = [str(column) for column, is_so in enumerate(factors.continuous) if is_so]
-    names = checked_names(names, len(factors.sizes) > 0, logvar is not None, continuous)
+    names = checked_names(names, factors.sizes, logvar is not None, continuous)
     if not any(METRICS[name].needs_logvar for name in names):
         logvar = None
     num_lanes, mesh = codes.shape[0], mesh_of(codes)

@@ -13,6 +13,7 @@ from jaxvae.metrics.mig import mutual_information_gap
 from jaxvae.metrics.mig_sampled import sampled_mutual_information_gap
 from jaxvae.metrics.modularity import modularity_score
 from jaxvae.metrics.sap import separated_attribute_predictability
+from jaxvae.metrics.tad import total_auroc_difference
 from jaxvae.metrics.udr import unsupervised_disentanglement_ranking
 from jaxvae.types import Metric, Table
 
@@ -56,6 +57,14 @@ _METRICS = {
     "irs": Metric(
         interventional_robustness, ("irs",), needs_factors=True, reference="Suter et al. 2019", takes_numbers=True
     ),
+    "tad": Metric(
+        total_auroc_difference,
+        ("tad", "tad_attributes"),
+        needs_factors=True,
+        reference="Yeats et al. 2022",
+        takes_numbers=True,
+        needs_binary=True,
+    ),
     "gaussian_tc": Metric(gaussian_total_correlation, ("gaussian_tc",), needs_factors=False, reference="Watanabe 1960"),
     "mutual_information": Metric(
         mutual_information_score, ("mutual_information",), needs_factors=False, reference="Locatello et al. 2019"
@@ -78,9 +87,18 @@ _METRICS = {
 METRICS: Table[Metric] = Table("metric", Metric, _METRICS)
 
 
-def missing_input(name: str, has_factors: bool, has_logvar: bool) -> str | None:
-    """Return what a metric of METRICS needs that is not there, in words; None where nothing is missing."""
+def missing_input(name: str, has_factors: bool, has_logvar: bool, has_binary: bool = True) -> str | None:
+    """Return what a metric of METRICS needs that is not there, in words; None where nothing is missing.
+
+    Args:
+        name: of the metric.
+        has_factors: whether there are factors.
+        has_logvar: whether there are log-variances.
+        has_binary: whether one of the factors has two values.
+    """
     metric = METRICS[name]
     if metric.needs_factors and not has_factors:
         return "factors"
+    if metric.needs_binary and not has_binary:
+        return "factors of two values"
     return "log-variances" if metric.needs_logvar and not has_logvar else None

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from jaxvae.learners.ranking import shared_ranks
 from jaxvae.metrics.rows import draw_distinct
 
 HIGHEST = jax.lax.Precision.HIGHEST  # some accelerators would otherwise round the factors of a matmul to 10 bits
@@ -55,17 +56,10 @@ def unsupervised_disentanglement_ranking(
     """
     codes = codes[:, draw_distinct(key, codes.shape[1], num_points)]
     used = (kl > threshold) & (codes.max(1) > codes.min(1))
-    ranks = jax.vmap(jax.vmap(_ranks, in_axes=1, out_axes=1))(codes)
+    ranks = jax.vmap(jax.vmap(shared_ranks, in_axes=1, out_axes=1))(codes)
     spearman = jnp.abs(_correlations(_standardised(ranks, used)))
     weights = _lasso(_correlations(_standardised(codes, used)), alpha)
     return {"udr_spearman": _scores(spearman, used), "udr_lasso": _scores(jnp.abs(weights), used)}
-
-
-def _ranks(column: jax.Array) -> jax.Array:
-    """Return the ranks f32[N] of a column f32[N] from 1, equal numbers sharing the mean of theirs."""
-    ordered = jnp.sort(column)
-    below, up_to = (jnp.searchsorted(ordered, column, side=side) for side in ("left", "right"))
-    return (below + up_to + 1) / 2
 
 
 def _standardised(values: jax.Array, used: jax.Array) -> jax.Array:

@@ -17,11 +17,12 @@ from jaxvae.types import Results
 Lane = dict[str, Any]
 Family = tuple[str, str]
 
-COUNTS = ("active_units",)
+COUNTS = ("active_units", "tad_attributes")
 LOWER_IS_BETTER = ("gaussian_tc", "mutual_information")
 WEIGHT = (
     *("mig", "dci_disentanglement", "factor_vae", "beta_vae", "sap", "modularity", "infom", "udr_spearman"),
     *("dci_completeness", "dci_informativeness", "infoe", "infoc", "explicitness", "irs", "mig_sampled", "udr_lasso"),
+    "tad",
 )
 """Scores from the best known on; where there is no room for all, the others go first."""
 

@@ -24,7 +24,7 @@ _WHOLE = {
     "udr_lasso": "UDR (Lasso)",
 }
 _SHORT = {"mutual_information": "MI of latents"}
-_ACRONYMS = ("dci", "dip", "elbo", "irs", "kl", "mi", "mig", "mmd", "mse", "nll", "sap", "tc", "udr", "vae")
+_ACRONYMS = ("dci", "dip", "elbo", "irs", "kl", "mi", "mig", "mmd", "mse", "nll", "sap", "tad", "tc", "udr", "vae")
 MISSING = "–"
 
 

@@ -25,7 +25,7 @@ def codes_of(factors):
     return (np.pad(unit[:, :2], ((0, 0), (0, 3 - min(2, unit.shape[1])))) + 0.7 * noise).astype(np.float32)
 
 
-OF_NUMBERS = tuple(name for name, metric in METRICS.items() if metric.takes_numbers)
+OF_NUMBERS = tuple(name for name, metric in METRICS.items() if metric.takes_numbers and not metric.needs_binary)
 few = functools.partial(score, names=OF_NUMBERS)
 
 
@@ -76,7 +76,7 @@ def test_sap_takes_each_factor_for_what_it_is():
 
 
 OF_CLASSES = [name for name, metric in METRICS.items() if metric.of_codes and metric.needs_factors]
-OF_CLASSES = [name for name in OF_CLASSES if name not in OF_NUMBERS]
+OF_CLASSES = [name for name in OF_CLASSES if not METRICS[name].takes_numbers]
 
 
 @pytest.mark.parametrize("name", OF_CLASSES)

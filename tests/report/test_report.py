@@ -19,7 +19,8 @@ LOSSES = ("reconstruction", "kl", "elbo")
 EVERY_SCORE = (
     *("beta_vae", "factor_vae", "mig", "mig_sampled", "dci_disentanglement", "dci_completeness", "dci_informativeness"),
     *("sap", "sap_continuous", "modularity", "explicitness", "irs", "gaussian_tc", "mutual_information"),
-    *("active_units", "infom", "infoe", "infoc", "udr_spearman", "udr_lasso", "a_score_of_tomorrow"),
+    *("active_units", "infom", "infoe", "infoc", "udr_spearman", "udr_lasso", "tad", "tad_attributes"),
+    "a_score_of_tomorrow",
 )
 FACTORS = ("shape", "scale", "orientation", "x_position", "y_position")
 
