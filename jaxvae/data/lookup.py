@@ -1,4 +1,4 @@
-"""Where data may lie: raw files in data_dir first, then what TFDS prepared; the words for when it is nowhere; its terms.
+"""Where data may lie: raw files in data_dir first, then what TFDS prepared; and the words for when it is nowhere.
 
 Knows names of files and directories only; opens nothing but the small JSON that says how TFDS stored a data set.
 """
