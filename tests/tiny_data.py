@@ -184,7 +184,7 @@ def write_celeb_a(folder, names, *, shown=range(3, 15), listed=range(1, 21), pla
             for name, content in reversed(files.items()):
                 archive.writestr(f"img_align_celeba/{name}", content)
     else:
-        (folder / place).mkdir(parents=True)
+        (folder / place).mkdir(exist_ok=True)
         for name, content in files.items():
             (folder / place / name).write_bytes(content)
     return folder
@@ -269,6 +269,16 @@ def prepare(name, data_dir, splits, *, version=None, without=()):
     return data_dir
 
 
+def prepare_celeb_a(data_dir, names, **options):
+    """Prepare CelebA: 5, 3 and 4 faces."""
+    counts = {"train": 5, "validation": 3, "test": 4}
+    splits = {split: celeb_a_records(count, names) for split, count in counts.items()}
+    for record in itertools.chain(*splits.values()):
+        for key in options.get("without", ()):
+            del record[key]
+    return prepare("celeb_a", data_dir, splits, **options)
+
+
 def prepare_all(data_dir, attributes):
     """Prepare the six data sets that are read through TFDS; `attributes` are CelebA's names."""
     names = ("shape", "scale", "orientation", "x_position", "y_position")
@@ -280,6 +290,4 @@ def prepare_all(data_dir, attributes):
     prepare("smallnorb", data_dir, {"train": smallnorb_records((4, 6)), "test": smallnorb_records((0, 1))})
     for name in ("mnist", "fashion_mnist"):
         prepare(name, data_dir, {"train": digit_records(30), "test": digit_records(20)})
-    counts = {"train": 5, "validation": 3, "test": 4}
-    prepare("celeb_a", data_dir, {split: celeb_a_records(count, attributes) for split, count in counts.items()})
-    return data_dir
+    return prepare_celeb_a(data_dir, attributes)
