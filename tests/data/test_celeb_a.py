@@ -12,6 +12,7 @@ import pytest
 import tiny_data
 from jaxvae.data import DataError, DataNotFoundError, cache, load, lookup, pictures
 from jaxvae.data.celeb_a import ATTRIBUTES, PARTITIONS
+from jaxvae.data.grid import assemble
 from jaxvae.parallel.lanes import make_mesh, put_everywhere
 
 SHOWN = np.arange(3, 15)  # the images that `write_celeb_a` writes; its lists name 1 … 20, the last one first
@@ -279,6 +280,19 @@ def test_identities_travel_as_a_leaf_and_others_have_none(faces):
     assert len(jax.tree.leaves(data)) == 3 and len(jax.tree.leaves(other)) == 2 and other.identities is None
     placed = put_everywhere(data, make_mesh(2))
     np.testing.assert_array_equal(placed.identities, data.identities)
+
+
+def test_identities_are_sorted_with_the_images_of_a_grid():
+    order = np.random.default_rng(0).permutation(6)
+    grid = {"factors": tiny_data.grid((2, 3))[order], "factor_names": ("a", "b"), "annotation": "factors"}
+    data = assemble("grid", tiny_data.numbered(6)[order], **grid, identities=order)
+    assert data.complete_grid and data.identities.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("identities", [np.arange(5), np.arange(6) - 1, np.zeros((6, 1), int), np.zeros(6)])
+def test_identities_that_are_none_are_refused(identities):
+    with pytest.raises(ValueError, match=r"identities must be integers \[6\] from 0"):
+        assemble("grid", tiny_data.numbered(6), annotation="none", identities=identities)
 
 
 # --- what is refused -------------------------------------------------------------------------------------------------
