@@ -262,6 +262,6 @@ def _check_listed(found: pictures.Pictures, listed: Values, path: pathlib.Path) 
 
 
 def _person(word: str) -> int:
-    if not word.isdecimal() or word == "0":
+    if not (word.isdecimal() and 0 < int(word) < 1 << 31):
         raise KeyError(word)
     return int(word) - 1

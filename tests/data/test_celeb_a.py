@@ -365,6 +365,7 @@ HARMED = {
         "line 14 says '3' of 000007.jpg, not 0, 1 or 2",
     ),
     "person 0": (replace(IDENTITY, "000007.jpg  3", "000007.jpg  0"), "line 14 says '0' of 000007.jpg, not a number"),
+    "person 2^40": (replace(IDENTITY, "000007.jpg  3", f"000007.jpg  {1 << 40}"), "of 000007.jpg, not a number from 1"),
     "no number": (replace(IDENTITY, "000007.jpg  3", "000007.jpg  x"), "line 14 says 'x' of 000007.jpg, not a number"),
     "a picture cut short": (spoil(lambda path: os.truncate(path, 800)), "cannot be read (OSError", "replace it"),
     "an empty picture": (spoil(lambda path: path.write_bytes(b"")), "cannot be read (UnidentifiedImageError"),
