@@ -8,6 +8,7 @@ import gzip
 import io
 import itertools
 import struct
+import zipfile
 
 import numpy as np
 import PIL.Image
@@ -15,6 +16,10 @@ import PIL.Image
 DSPRITES_SIZES = (3, 2, 3, 2, 2)
 SHAPES3D_SIZES = (2, 2, 3, 2, 2, 2)
 DSPRITES_STEM = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64"
+SMALLNORB_SPLITS = {
+    "smallnorb-5x46789x9x18x6x2x96x96-training": (4, 6),
+    "smallnorb-5x01235x9x18x6x2x96x96-testing": (0, 1),
+}
 
 
 def grid(sizes):
@@ -141,10 +146,76 @@ def celeb_a_records(count, names):
             "image": encoded(face(i), "jpeg", quality=95),
             "landmarks": {f"{place}_{axis}": 0 for place in places for axis in "xy"},
             "attributes": {name: bool(k >> i & 1) for k, name in enumerate(names)},
-            "identity": {"Identity_No": i},
+            "identity": {"Identity_No": i + 1},
         }
         for i in range(count)
     ]
+
+
+def photograph(number, size=(89, 109)):
+    """Return a picture of width and height `size` that no filter leaves alone and no other number has."""
+    rng = np.random.default_rng(number)
+    coarse = PIL.Image.fromarray(rng.integers(0, 256, (13, 11, 3), np.uint8))
+    return coarse.resize(size, PIL.Image.Resampling.BICUBIC)
+
+
+def celeb_a_lists(numbers, names):
+    """Return what the official lists say, by list: a row for each number, the last one first."""
+    images = {f"{number:06d}.jpg": number for number in reversed(numbers)}
+    attributes = [(image, *(1 if (i + k) % 3 else -1 for k in range(len(names)))) for image, i in images.items()]
+    return {
+        "list_attr_celeba": [(len(images),), names, *attributes],
+        "list_eval_partition": [(image, (0, 0, 1, 2)[i % 4]) for image, i in images.items()],
+        "identity_CelebA": [(image, 1 + i % 5) for image, i in images.items()],
+    }
+
+
+def write_celeb_a(folder, names, *, shown=range(3, 15), listed=range(1, 21), place="img_align_celeba", kind="jpeg"):
+    """Write CelebA's official files: the lists, and in `place`, a folder or a .zip, the images that are `shown`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, rows in celeb_a_lists(listed, names).items():
+        text = "".join("  ".join(map(str, row)) + " \r\n" for row in rows)
+        (folder / f"{stem}.txt").write_text(text)
+    suffix = {"jpeg": "jpg"}.get(kind, kind)
+    files = {f"{number:06d}.{suffix}": encoded(np.asarray(photograph(number)), kind).read() for number in shown}
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    if place.endswith(".zip"):
+        with zipfile.ZipFile(folder / place, "w") as archive:
+            for name, content in reversed(files.items()):
+                archive.writestr(f"img_align_celeba/{name}", content)
+    else:
+        (folder / place).mkdir(exist_ok=True)
+        for name, content in files.items():
+            (folder / place / name).write_bytes(content)
+    return folder
+
+
+def norb_bytes(array):
+    """Return an array of uint8 or int32 in NORB's binary format."""
+    magic = {"uint8": 0x1E3D4C55, "int32": 0x1E3D4C54}[array.dtype.name]
+    shape = (*array.shape, 1, 1)[: max(3, array.ndim)]
+    head = struct.pack(f"<{2 + len(shape)}i", magic, array.ndim, *shape)
+    return head + array.astype(array.dtype.newbyteorder("<")).tobytes()
+
+
+def smallnorb_arrays(instances):
+    """Return dat uint8[N, 2, 96, 96], cat i32[N] and info i32[N, 4] of a small choice, in no order."""
+    rows = np.array(list(itertools.product(instances, range(5), (0, 8), (0, 3, 17), (1, 5))), np.int32)
+    rng = np.random.default_rng(len(instances) + instances[0])
+    rows = rows[rng.permutation(len(rows))]
+    coarse = rng.integers(0, 256, (len(rows), 2, 12, 12), np.uint8)
+    dat = coarse.repeat(8, axis=2).repeat(8, axis=3)
+    return dat, rows[:, 1].copy(), rows[:, [0, 2, 3, 4]] * np.array([1, 1, 2, 1], np.int32)
+
+
+def write_smallnorb(folder, *, zipped=False):
+    """Write the six official files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, instances in SMALLNORB_SPLITS.items():
+        for kind, array in zip(("dat", "cat", "info"), smallnorb_arrays(instances), strict=True):
+            path = folder / f"{stem}-{kind}.mat{'.gz' if zipped else ''}"
+            path.write_bytes(gzip.compress(norb_bytes(array), 1) if zipped else norb_bytes(array))
+    return folder
 
 
 def grid_records(images, classes, names):
@@ -165,22 +236,24 @@ def digit_records(count):
     ]
 
 
-def prepare(name, data_dir, splits):
+def prepare(name, data_dir, splits, *, version=None, without=()):
     """Write {split: records} as TFDS would, with the real builder's features and version and without TensorFlow.
 
     The shipped builders need TensorFlow to prepare; a builder that yields encoded images does not. What is written is
-    what they write.
+    what they write. Of an older `version` some features may be `without`.
     """
     import tensorflow_datasets as tfds
 
     real = tfds.builder_cls(name)(data_dir=data_dir)
 
+    kept = {key: feature for key, feature in real.info.features.items() if key not in without}
+
     class Tiny(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        VERSION = real.version
+        VERSION = tfds.core.Version(version) if version else real.version
         pkg_dir_path = None
 
         def _info(self):
-            return tfds.core.DatasetInfo(builder=self, features=real.info.features)
+            return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(kept))
 
         def _split_generators(self, _):
             return {split: enumerate(records) for split, records in splits.items()}
@@ -196,6 +269,16 @@ def prepare(name, data_dir, splits):
     return data_dir
 
 
+def prepare_celeb_a(data_dir, names, **options):
+    """Prepare CelebA: 5, 3 and 4 faces."""
+    counts = {"train": 5, "validation": 3, "test": 4}
+    splits = {split: celeb_a_records(count, names) for split, count in counts.items()}
+    for record in itertools.chain(*splits.values()):
+        for key in options.get("without", ()):
+            del record[key]
+    return prepare("celeb_a", data_dir, splits, **options)
+
+
 def prepare_all(data_dir, attributes):
     """Prepare the six data sets that are read through TFDS; `attributes` are CelebA's names."""
     names = ("shape", "scale", "orientation", "x_position", "y_position")
@@ -207,6 +290,4 @@ def prepare_all(data_dir, attributes):
     prepare("smallnorb", data_dir, {"train": smallnorb_records((4, 6)), "test": smallnorb_records((0, 1))})
     for name in ("mnist", "fashion_mnist"):
         prepare(name, data_dir, {"train": digit_records(30), "test": digit_records(20)})
-    counts = {"train": 5, "validation": 3, "test": 4}
-    prepare("celeb_a", data_dir, {split: celeb_a_records(count, attributes) for split, count in counts.items()})
-    return data_dir
+    return prepare_celeb_a(data_dir, attributes)

@@ -31,7 +31,6 @@ class Source:
 
 _ONE = ("train",)  # the whole set: the field splits no factor grid
 _TWO = ("train", "test")
-_THREE = ("train", "validation", "test")
 _RENDERED = "nothing to obtain: it is rendered here"
 
 _SOURCES = {
@@ -42,7 +41,18 @@ _SOURCES = {
     "smallnorb": Source(smallnorb.load_smallnorb, _ONE, "smallNORB, 64x64, 4 factors", smallnorb.OBTAIN),
     "mnist": Source(idx.load_mnist, _TWO, "MNIST digits, 28x28, 10 classes", idx.OBTAIN_MNIST),
     "fashion_mnist": Source(idx.load_fashion_mnist, _TWO, "Fashion-MNIST, 28x28, 10 classes", idx.OBTAIN_FASHION),
-    "celeb_a": Source(celeb_a.load_celeb_a, _THREE, "CelebA faces, 64x64x3, 40 attributes", celeb_a.OBTAIN),
+    "celeb_a": Source(
+        celeb_a.load_celeb_a,
+        celeb_a.SPLITS,
+        "CelebA, its faces cut out, 64x64x3, 40 attributes",
+        celeb_a.OBTAIN,
+    ),
+    "celeb_a_whole": Source(
+        celeb_a.load_celeb_a_whole,
+        celeb_a.SPLITS,
+        "CelebA, whole pictures squashed to 64x64x3, 40 attributes",
+        celeb_a.OBTAIN,
+    ),
     "folder": Source(
         folder.load_folder,
         _ONE,

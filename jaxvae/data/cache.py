@@ -33,10 +33,15 @@ def fetch(key: str, names: tuple[str, ...]) -> Arrays | None:
         return None
 
 
-def store(key: str, arrays: Arrays) -> None:
+def store(key: str, arrays: Arrays, *, compress: bool = True) -> None:
     """Keep arrays under a key. Atomic: a reader or a killed writer never leaves half a file under the final name.
 
     A directory that cannot be written, or a full disk, costs a warning: the caller has the arrays already.
+
+    Args:
+        key: the name to `fetch` them by.
+        arrays: by name.
+        compress: photographs lose a tenth of their size by it, and take several times as long to fetch.
     """
     path = directory() / f"{key}.npz"
     partial = None
@@ -44,7 +49,7 @@ def store(key: str, arrays: Arrays) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f"{key}.", suffix=".partial", delete=False) as file:
             partial = pathlib.Path(file.name)
-            np.savez_compressed(file, **arrays)
+            (np.savez_compressed if compress else np.savez)(file, **arrays)
         os.replace(partial, path)
     except OSError as error:
         logging.warning("%s could not be kept, the next start decodes again (%s)", path, error)

@@ -30,6 +30,8 @@ class Dataset:
         complete_grid: whether image i has the factors of i in mixed radix, last factor fastest.
         factor_values: what each class of each factor was called where the data was given, in order: numbers with gaps,
             names of folders. () for a factor whose classes are called 0 … size-1, and for all where every one is.
+        identities: i32[N] from 0, which person each image shows, for splits that must not share one; None when nobody
+            says. The numbers mean the same in every split of a data set.
     """
 
     pixels: jax.Array
@@ -42,6 +44,7 @@ class Dataset:
     annotation: str = dataclasses.field(metadata={"static": True})
     complete_grid: bool = dataclasses.field(metadata={"static": True}, default=False)
     factor_values: tuple[tuple[int | str, ...], ...] = dataclasses.field(metadata={"static": True}, default=())
+    identities: jax.Array | None = None
 
     def __len__(self) -> int:
         return self.pixels.shape[0]
@@ -108,6 +111,7 @@ def assemble(
     factor_sizes: tuple[int, ...] | None = None,
     factor_values: tuple[tuple[int | str, ...], ...] = (),
     packed_shape: tuple[int, int, int] | None = None,
+    identities: np.ndarray | None = None,
 ) -> Dataset:
     """Put host arrays on the device as a Dataset.
 
@@ -123,6 +127,7 @@ def assemble(
         factor_sizes: number of values of each factor; by default the largest one seen plus one.
         factor_values: what the classes are called, as Dataset has it.
         packed_shape: (H, W, C) when images are bits already, uint8[N, ceil(H*W*C/8)] as `pack` makes them.
+        identities: integers [N] from 0, which person each image shows, or None.
 
     Raises:
         ValueError: shapes, dtypes or values are not as above.
@@ -145,6 +150,12 @@ def assemble(
     sizes = factor_sizes or tuple(int(m) + 1 for m in factors.max(axis=0, initial=0))
     if factors.size and (factors.max(axis=0) >= sizes).any():
         raise ValueError(f"{name}: factors reach {factors.max(axis=0).tolist()}, more than their sizes {sizes} allow")
+    if identities is not None and (
+        identities.shape != (len(images),) or not np.issubdtype(identities.dtype, np.integer) or identities.min() < 0
+    ):
+        raise ValueError(
+            f"{name}: identities must be integers [{len(images)}] from 0, got {identities.dtype} {identities.shape}"
+        )
 
     complete = annotation == "factors" and len(images) == math.prod(sizes) and len(sizes) > 0
     if complete:
@@ -153,6 +164,7 @@ def assemble(
     if complete and (np.diff(positions) < 0).any():
         order = np.argsort(positions)
         images, factors = images[order], factors[order]
+        identities = None if identities is None else identities[order]
 
     binary = packed_shape is not None or _two_valued(images)
     return Dataset(
@@ -166,6 +178,7 @@ def assemble(
         annotation=annotation,
         complete_grid=complete,
         factor_values=tuple(factor_values),
+        identities=None if identities is None else jnp.asarray(identities, jnp.int32),
     )
 
 

@@ -3,10 +3,13 @@
 Knows names of files and directories only; opens nothing but the small JSON that says how TFDS stored a data set.
 """
 
+import functools
 import json
 import os
 import pathlib
 import re
+
+from absl import logging
 
 from jaxvae.data.errors import DataError, DataNotFoundError, damage
 
@@ -36,6 +39,12 @@ def raw_file(name: str, data_dir: pathlib.Path | None, file_names: tuple[str, ..
         return data_dir if data_dir.name in file_names else None
     candidates = (folder / file_name for folder in (data_dir, data_dir / name) for file_name in file_names)
     return next((path for path in candidates if os.path.isfile(path)), None)
+
+
+@functools.cache
+def say_once(line: str) -> None:
+    """Log a line the first time that this process comes by: terms of use, or how much of a data set is there."""
+    logging.info("%s", line)
 
 
 def prepare_command(name: str, data_dir: DataDir = None) -> str:

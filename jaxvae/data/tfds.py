@@ -28,6 +28,7 @@ def read(
     download: str = "",
     ordered: bool = False,
     packed: bool = False,
+    form: str = "",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return images uint8[N, H, W, C], or their bits uint8[N, ceil(H*W*C/8)] when packed, and labels i32[N, K].
 
@@ -35,12 +36,13 @@ def read(
 
     Args:
         name: TFDS's name of the data set.
-        split: TFDS's name of the split; "train+test" joins two.
+        split: TFDS's name of the split; "train+test" joins two, one after the other.
         data_dir: the directory that holds `name`/; None is TFDS's default.
         example: a record as TFDS decodes it -> (image uint8[H, W, C], K class indices).
         download: how to get raw files instead, for the error that says there is nothing.
         ordered: sort by labels, first label slowest. TFDS shuffles as it writes, so an index there means nothing.
         packed: store bits, 1 where a pixel is not zero.
+        form: what `example` makes of a record, in a word, where it is not the one thing that is made of `name`.
 
     Raises:
         DataNotFoundError: nothing is prepared there.
@@ -50,7 +52,7 @@ def read(
     if version is None:
         raise not_found(name, data_dir, download)
     fingerprint = hashlib.sha256((version / "dataset_info.json").read_bytes()).hexdigest()[:16]
-    key = f"{name}-{split.replace('+', '-')}-{fingerprint}-{_STORED}"
+    key = "-".join([name, *([form] if form else []), *split.split("+"), fingerprint, str(_STORED)])
     kept = cache.fetch(key, ("images", "labels"))
     if kept is None:
         images, labels = _decode(name, version, split, example, packed, how_to_obtain(name, download, data_dir))

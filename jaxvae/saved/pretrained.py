@@ -181,7 +181,8 @@ def burgess_params(weights: dict[str, np.ndarray]) -> dict[str, Any]:
 def load_pretrained(path: str | pathlib.Path) -> Model:
     """Open a network published with disentangling-vae (Dubois et al. 2019): a folder with model.pt and specs.json.
 
-    Needs no PyTorch. The networks were trained on images in [0, 1] (MNIST resized to 32x32, CelebA squashed to 64x64).
+    Needs no PyTorch. The networks were trained on images in [0, 1] (MNIST resized to 32x32, CelebA squashed to
+    64x64: the data set celeb_a_whole).
 
     Raises:
         PretrainedError: the folder or a file in it is missing, damaged, or another architecture, or the two files do

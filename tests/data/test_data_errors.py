@@ -67,8 +67,9 @@ class TestNothingThere:
         "shapes3d": ("3dshapes.h5", "https://", "tfds.builder('shapes3d'", "jaxvae[prepare]"),
         "mnist": (IMAGES, "t10k-labels-idx1-ubyte.gz", "https://", "tfds.builder('mnist'", "jaxvae[prepare]"),
         "fashion_mnist": (IMAGES, "http://", "tfds.builder('fashion_mnist'", "jaxvae[prepare]"),
-        "smallnorb": ("tfds.builder('smallnorb'", "file_format='array_record'", "jaxvae[prepare]"),
-        "celeb_a": ("tfds.builder('celeb_a'", "file_format='array_record'", "jaxvae[prepare]"),
+        "smallnorb": ("training-dat.mat.gz", "https://", "tfds.builder('smallnorb'", "jaxvae[prepare]"),
+        "celeb_a": ("list_attr_celeba.txt", "http://", "tfds.builder('celeb_a'", "jaxvae[prepare]"),
+        "celeb_a_whole": ("list_attr_celeba.txt", "http://", "tfds.builder('celeb_a'", "jaxvae[prepare]"),
         "folder": (".png", "one size"),
         "npz": ("np.savez", "uint8"),
     }

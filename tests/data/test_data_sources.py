@@ -57,13 +57,17 @@ FORMS = {
     ("dsprites", "tfds"): lambda tmp, prepared: prepared,
     ("shapes3d", "h5"): lambda tmp, prepared: tiny_data.write_shapes3d(tmp / "raw"),
     ("shapes3d", "tfds"): lambda tmp, prepared: prepared,
+    ("smallnorb", "mat"): lambda tmp, prepared: tiny_data.write_smallnorb(tmp / "raw"),
     ("smallnorb", "tfds"): lambda tmp, prepared: prepared,
     ("mnist", "idx.gz"): lambda tmp, prepared: tiny_data.write_idx(tmp / "raw"),
     ("mnist", "idx"): lambda tmp, prepared: tiny_data.write_idx(tmp / "raw", zipped=False),
     ("mnist", "tfds"): lambda tmp, prepared: prepared,
     ("fashion_mnist", "idx.gz"): lambda tmp, prepared: tiny_data.write_idx(tmp / "raw"),
     ("fashion_mnist", "tfds"): lambda tmp, prepared: prepared,
+    ("celeb_a", "folder"): lambda tmp, prepared: tiny_data.write_celeb_a(tmp / "raw", ATTRIBUTES),
     ("celeb_a", "tfds"): lambda tmp, prepared: prepared,
+    ("celeb_a_whole", "folder"): lambda tmp, prepared: tiny_data.write_celeb_a(tmp / "raw", ATTRIBUTES),
+    ("celeb_a_whole", "tfds"): lambda tmp, prepared: prepared,
     ("folder", "png"): lambda tmp, prepared: write_folder(tmp / "raw"),
     ("npz", "bare"): lambda tmp, prepared: write_npz(tmp / "raw", images=tiny_data.numbered(6)),
     ("npz", "factors"): lambda tmp, prepared: write_npz_grid(tmp / "raw"),
@@ -77,6 +81,7 @@ EXPECTED = {  # shape, annotation, whether a complete grid
     "mnist": ((28, 28, 1), "labels", False),
     "fashion_mnist": ((28, 28, 1), "labels", False),
     "celeb_a": ((64, 64, 3), "labels", False),
+    "celeb_a_whole": ((64, 64, 3), "labels", False),
     "folder": ((20, 30, 1), "none", False),
 }
 
@@ -164,6 +169,7 @@ def test_celeb_a_is_cropped_to_the_face_and_keeps_its_attributes(prepared):
     # Nothing of the white around the middle 148x148 but what JPEG smears over the border.
     assert np.abs(faces[:, 4:-4, 4:-4] - 10 * which[:, None, None, None]).max() <= 3
     np.testing.assert_array_equal(data.factors, np.arange(40)[None] >> which[:, None] & 1)
+    np.testing.assert_array_equal(data.identities, which)
 
 
 @pytest.mark.parametrize("form", ["idx.gz", "idx", "tfds"])

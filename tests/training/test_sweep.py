@@ -124,6 +124,14 @@ def test_a_lane_whose_optimiser_overflows_has_stalled_and_is_not_ok(data, mode):
     assert fate(3) == "diverged at step 3" and fate(-1) == "ok"
 
 
+def test_who_is_shown_compiles_nothing_else(data):
+    mesh, chosen = make_mesh(3), program()
+    others = sweep._hyper_shapes(chosen, 3), sweep.state_shapes(chosen, mesh, 3), jnp.int32(0)
+    known = dataclasses.replace(data, identities=jnp.zeros(len(data), jnp.int32))
+    texts = {sweep.compiled_steps(chosen, mesh, "map").lower(some, *others).as_text() for some in (data, known)}
+    assert len(texts) == 1
+
+
 def test_a_new_grid_of_numbers_compiles_nothing(data):
     mesh = make_mesh(3)
     train(lanes(**SWEPT), data, 3, mode="map", devices=3)
