@@ -85,6 +85,25 @@ class Dataset:
         return ravel(factors, self.factor_sizes)
 
 
+def join(first: Dataset, second: Dataset) -> Dataset:
+    """Return the images of two splits of one data set, those of the first one first."""
+    unlike = [
+        name
+        for name in ("shape", "binary", "factor_names", "factor_sizes", "annotation", "factor_values")
+        if getattr(first, name) != getattr(second, name)
+    ]
+    if unlike:
+        raise ValueError(f"{first} and {second} cannot be joined: they differ in {', '.join(unlike)}")
+    known = first.identities is not None and second.identities is not None
+    return dataclasses.replace(
+        first,
+        pixels=jnp.concatenate([first.pixels, second.pixels]),
+        factors=jnp.concatenate([first.factors, second.factors]),
+        identities=jnp.concatenate([first.identities, second.identities]) if known else None,
+        complete_grid=False,
+    )
+
+
 def ravel(factors, sizes: tuple[int, ...]) -> jax.Array:
     """Return the index i32[...] of factors i32[..., K] in a complete grid, last factor fastest."""
     strides = np.array([math.prod(sizes[k + 1 :]) for k in range(len(sizes))], dtype=np.int32)

@@ -1,10 +1,10 @@
-"""One model in a folder of its own, weights as safetensors: opened without the sweep it is from. Knows no module."""
+"""One network in a folder of its own, weights as safetensors: opened without what it is from. Knows no module."""
 
 import json
 import os
 import pathlib
 import shutil
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors
@@ -14,13 +14,68 @@ from flax import traverse_util
 from jaxvae.types import InputError, Networks, Program
 from jaxvae.version import __version__
 
-WEIGHTS, ABOUT = "model.safetensors", "model.json"
 FORMAT = 1
 """Of the folder; raised when what an earlier version wrote can no longer be read as it is."""
 
 
+class Files(NamedTuple):
+    """What lies in the folder of one kind of network."""
+
+    weights: str  # float32 arrays by path
+    about: str  # JSON
+    kind: str  # as an error calls it, "a model"
+
+
+MODEL = Files("model.safetensors", "model.json", "a model")
+
+
 class ModelError(InputError):
     """A folder does not hold a model that can be read, or cannot be written to; the message says why."""
+
+
+def write_folder(
+    path: str | os.PathLike[str], weights: dict[str, Any], said: dict[str, Any], files: Files, *, overwrite: bool
+) -> pathlib.Path:
+    """Write weights, nested dictionaries of arrays, and what is said of them, JSON types, as a folder.
+
+    The folder appears whole or not at all.
+
+    Raises:
+        ModelError: something is there already, or the folder cannot be written.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.exists():
+        is_one = path.is_dir() and {p.name for p in path.iterdir()} == {files.weights, files.about}
+        if not (overwrite and is_one):
+            remedy = "overwrite=True replaces it" if is_one else f"it is not {files.kind}, and is left alone"
+            raise ModelError(f"{path} is there already; choose another folder ({remedy})")
+    flat = traverse_util.flatten_dict(weights, sep="/")
+    arrays = {name: np.ascontiguousarray(np.asarray(leaf, np.float32)) for name, leaf in flat.items()}
+    said = {"format": FORMAT, "jaxvae": __version__} | said
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        safetensors.numpy.save_file(arrays, temporary / files.weights)
+        (temporary / files.about).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def read_folder(path: str | os.PathLike[str], files: Files) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the weights and what is said of them, as `write_folder` was given them.
+
+    Raises:
+        ModelError: the folder holds no such network, its files are damaged, or a newer version wrote it.
+    """
+    path = pathlib.Path(path).expanduser()
+    said, arrays = _read_about(path / files.about, files), _read_arrays(path / files.weights)
+    return traverse_util.unflatten_dict(arrays, sep="/"), said
 
 
 def write(
@@ -33,28 +88,8 @@ def write(
     Raises:
         ModelError: something is there already, or the folder cannot be written.
     """
-    path = pathlib.Path(path).expanduser()
-    if path.exists():
-        is_model = path.is_dir() and {p.name for p in path.iterdir()} == {WEIGHTS, ABOUT}
-        if not (overwrite and is_model):
-            remedy = "overwrite=True replaces it" if is_model else "it is not a model, and is left alone"
-            raise ModelError(f"{path} is there already; choose another folder ({remedy})")
-    flat = traverse_util.flatten_dict({"variables": networks.variables, "extra": networks.extra}, sep="/")
-    arrays = {name: np.ascontiguousarray(np.asarray(leaf, np.float32)) for name, leaf in flat.items()}
-    said = {"format": FORMAT, "jaxvae": __version__, "program": program.to_json(), "about": about}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        safetensors.numpy.save_file(arrays, temporary / WEIGHTS)
-        (temporary / ABOUT).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be written ({error.strerror or error})") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return path
+    weights = {"variables": networks.variables, "extra": networks.extra}
+    return write_folder(path, weights, {"program": program.to_json(), "about": about}, MODEL, overwrite=overwrite)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Program, Networks, dict[str, Any]]:
@@ -63,24 +98,29 @@ def read(path: str | os.PathLike[str]) -> tuple[Program, Networks, dict[str, Any
     Raises:
         ModelError: the folder holds no model, its files are damaged, or a newer version wrote it.
     """
-    path = pathlib.Path(path).expanduser()
-    about, arrays = _read_about(path / ABOUT), _read_arrays(path / WEIGHTS)
-    nested = traverse_util.unflatten_dict(arrays, sep="/")
-    networks = Networks(nested.get("variables", {}), nested.get("extra", {}))
-    return Program.from_json(about["program"]), networks, about["about"]
-
-
-def _read_about(path: pathlib.Path) -> dict[str, Any]:
+    weights, said = read_folder(path, MODEL)
+    networks = Networks(weights.get("variables", {}), weights.get("extra", {}))
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        known, _ = about["format"], (about["program"], about["about"])
+        return Program.from_json(said["program"]), networks, said["about"]
+    except (TypeError, KeyError) as error:
+        raise _damaged(pathlib.Path(path) / MODEL.about, error) from None
+
+
+def _damaged(path: pathlib.Path, error: Exception) -> ModelError:
+    return ModelError(f"{path} is damaged ({type(error).__name__}: {error}); save the model again")
+
+
+def _read_about(path: pathlib.Path, files: Files) -> dict[str, Any]:
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        known = said["format"]
     except OSError:
-        raise ModelError(f"{path.parent} does not hold a model (no {path.name})") from None
+        raise ModelError(f"{path.parent} does not hold {files.kind} (no {path.name})") from None
     except (ValueError, TypeError, KeyError) as error:
-        raise ModelError(f"{path} is damaged ({type(error).__name__}: {error}); save the model again") from None
+        raise _damaged(path, error) from None
     if known != FORMAT:
         raise ModelError(f"{path} is of format {known}, this version of jaxvae reads format {FORMAT}; update jaxvae")
-    return about
+    return said
 
 
 def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:

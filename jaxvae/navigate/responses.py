@@ -1,0 +1,99 @@
+"""What a scorer says of decoded pictures as codes are moved. Knows no statistics."""
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from jaxvae.navigate.boundaries import Space
+from jaxvae.navigate.coders import BATCH, Coders
+from jaxvae.types import InputError
+
+Scorer = Callable[[np.ndarray], np.ndarray]
+"""images f32[B, H, W, C] in [0, 1] -> how much of each attribute they show, f32[B, A], any unit, more is more."""
+
+STEPS = (0.75, 1.5, 3.0)
+"""Sizes of the steps that are taken both ways, in standard deviations of the codes; between them lines are drawn."""
+
+
+def score_in_batches(scorer: Scorer, images: np.ndarray, num_attributes: int) -> np.ndarray:
+    """Return f32[N, A], the scores of images f32[N, H, W, C], asked for in batches of one size.
+
+    Raises:
+        InputError: the scorer returns another shape, or something that is no number.
+    """
+    scores = np.empty((len(images), num_attributes), np.float32)
+    for start in range(0, len(images), BATCH):
+        batch = images[start : start + BATCH]
+        full = np.concatenate([batch, np.repeat(batch[-1:], BATCH - len(batch), axis=0)])
+        made = np.asarray(scorer(full))
+        if made.shape != (BATCH, num_attributes):
+            raise InputError(
+                f"the scorer returned {made.shape} for {BATCH} images; it takes images [B, H, W, C] and returns "
+                f"[B, {num_attributes}], a column for each attribute"
+            )
+        scores[start : start + len(batch)] = made[: len(batch)]
+    if not np.isfinite(scores).all():
+        raise InputError("the scorer returned something that is not a number: look at what it makes of single images")
+    return scores
+
+
+def score_codes(coders: Coders, codes: np.ndarray, scorer: Scorer, num_attributes: int) -> np.ndarray:
+    """Return f32[M, B, A], the scores of what codes f32[M, B, D] are decoded to."""
+    images = coders.decode(codes)
+    flat = images.reshape(-1, *images.shape[2:])
+    return score_in_batches(scorer, flat, num_attributes).reshape(*codes.shape[:2], num_attributes)
+
+
+def respond(
+    coders: Coders,
+    space: Space,
+    codes: np.ndarray,
+    directions: np.ndarray,
+    scorer: Scorer,
+    num_attributes: int,
+    *,
+    steps: tuple[float, ...] = STEPS,
+    say: Callable[[str], None] = print,
+) -> np.ndarray:
+    """Move the codes of n images along directions and score what they are decoded to.
+
+    Args:
+        coders: M models.
+        space: in which directions and steps are standard deviations.
+        codes: f32[M, n, D], as the models encode them.
+        directions: f32[M, U, D] of length 1; one of zeros is not taken.
+        scorer: of pictures.
+        num_attributes: A.
+        steps: T sizes; each is taken forwards and backwards.
+        say: is given a line from time to time.
+
+    Returns:
+        f32[M, U, T, n, A], half the difference between the scores a step forwards and a step backwards, so that what
+        any move does to a picture, whichever way, is left out; NaN where a direction is zeros.
+    """
+    units = space.standardise(codes)
+    num_models, num_directions = directions.shape[:2]
+    found = np.empty((num_models, num_directions, len(steps), codes.shape[1], num_attributes), np.float32)
+    began = said = time.monotonic()
+    done, total = 0, num_directions * len(steps)
+    for number in range(num_directions):
+        for place, step in enumerate(steps):
+            ahead, back = (
+                score_codes(
+                    coders,
+                    space.restore(units + np.float32(sign * step) * directions[:, None, number], codes),
+                    scorer,
+                    num_attributes,
+                )
+                for sign in (1, -1)
+            )
+            found[:, number, place] = 0.5 * (ahead - back)
+            done += 1
+            now = time.monotonic()
+            if now - said > 10:
+                said = now
+                left = (now - began) / done * (total - done)
+                say(f"  moved along {number + 1} of {num_directions} directions, about {left:.0f} s left")
+    found[~directions.any(-1)] = np.nan
+    return found

@@ -1,0 +1,445 @@
+"""What a latent space knows of attributes, and how cleanly they can be moved: from models and data to a Navigation."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxvae.data.grid import Dataset
+from jaxvae.navigate import keeping
+from jaxvae.navigate.attributes import Attributes, attributes_of, check_enough, cut
+from jaxvae.navigate.boundaries import Boundaries, Space, areas, fit_boundaries, resample, space_of
+from jaxvae.navigate.classifier import STEPS as CLASSIFIER_STEPS
+from jaxvae.navigate.classifier import Classifier, load_classifier, train_classifier
+from jaxvae.navigate.coders import Coder, Coders
+from jaxvae.navigate.comparing import compare, plan_directions
+from jaxvae.navigate.responses import STEPS, Scorer, respond, score_in_batches
+from jaxvae.navigate.results import Judge, Navigation, RoundTrip, Shown
+from jaxvae.navigate.scores import NUM_BOOTSTRAPS, TARGET, expected_by_labels, interval
+from jaxvae.parallel.machine import device_name
+from jaxvae.saved.model import Model
+from jaxvae.types import InputError, in_32_bits, look_up
+from jaxvae.version import __version__
+
+CLASSIFIER_SHARE = 0.7
+"""Of the images that are not held out; boundaries are fitted on the rest."""
+HELD_OUT_SHARE = 0.15
+POSITIONS = np.linspace(-3.0, 3.0, 7, dtype=np.float32)
+NUM_SHOWN = 3
+
+
+class _Parts(NamedTuple):
+    """Images uint8[N, H, W, C], attributes and identities of those that something is fitted on, and of the others."""
+
+    judged: tuple[np.ndarray, Attributes]  # what the classifier is trained on; empty where a scorer was given
+    fitted: tuple[np.ndarray, Attributes, np.ndarray | None]  # … and the boundaries
+    held_out: tuple[np.ndarray, Attributes]
+
+
+@in_32_bits
+def study(
+    models: Mapping[str, Coder] | Sequence[Coder],
+    data: Dataset,
+    attributes: Sequence[str] | None = None,
+    *,
+    held_out: Dataset | None = None,
+    scorer: Scorer | None = None,
+    conditions: Mapping[str, Sequence[str]] | None = None,
+    faces: int = 128,
+    steps: Sequence[float] = STEPS,
+    target: float = TARGET,
+    resamples: int = 8,
+    bootstraps: int = NUM_BOOTSTRAPS,
+    classifier_steps: int = CLASSIFIER_STEPS,
+    mirror: bool = True,
+    seed: int = 0,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+) -> Navigation:
+    """Find the directions of attributes in latent spaces, move codes along them, and score what that does to pictures.
+
+    A linear boundary is fitted to each attribute in each model's codes; held-out images are encoded, moved along its
+    normal, decoded, and given to a judge that has seen none of the images that boundaries were fitted on.
+
+    Args:
+        models: by name, or a sequence of them: Models, or whatever encodes and decodes as they do. All must take images
+            of the data's shape. The first is what others are compared with.
+        data: images with labels or factors, to fit on.
+        attributes: names; None for all that vary. See attributes.attributes_of.
+        held_out: other images, to report on; by default 15% of `data`, cut by identity where the data knows it.
+        scorer: images f32[B, H, W, C] in [0, 1] -> f32[B, A], the judge; None to train a classifier on 70% of the
+            images to fit on, of people that boundaries never see.
+        conditions: for each attribute the others to project out of its normal, as many for each; None for the three
+            whose normals are nearest to it.
+        faces: held-out images that are edited.
+        steps: sizes of the steps tried, standard deviations of the codes, ascending.
+        target: of matched effect, standard deviations of an attribute's score over real images.
+        resamples: refits of each boundary, at least 2.
+        bootstraps: resamples of the edited images, for intervals.
+        classifier_steps: updates of the classifier.
+        mirror: whether a mirrored image has the same attributes, for the classifier's augmentation.
+        seed: of everything that is drawn.
+        out: a folder where finished parts are kept; the same call goes on from there.
+        overwrite: delete another study that the folder holds.
+        say: is given lines about the progress.
+
+    Raises:
+        InputError: no labels, an unknown or constant attribute, too few images with or without one, a model of another
+            image shape or that is told labels, an unusable scorer or number.
+        StudyError: `out` is something else, or another study.
+    """
+    names, coders = _named(models), Coders(list(models.values() if isinstance(models, Mapping) else models), data.shape)
+    known = attributes_of(data, attributes)
+    _check_numbers(faces, steps, target, resamples, bootstraps, classifier_steps)
+    parts = _cut(data, held_out, known, scorer is None, seed)
+    faces = min(faces, len(parts.held_out[0]))
+    others = _conditions(conditions, known.names)
+    spec = {
+        "data": data.name,
+        "images_for_classifier": len(parts.judged[0]),
+        "images_for_boundaries": len(parts.fitted[0]),
+        "held_out_images": len(parts.held_out[0]),
+        "edited_images": faces,
+        "steps": [float(step) for step in steps],
+        "target": float(target),
+        "resamples": resamples,
+        "bootstraps": bootstraps,
+        "classifier_steps": classifier_steps if scorer is None else None,
+        "scorer": "a classifier trained here" if scorer is None else _called(scorer),
+        "conditions": {n: list(c) for n, c in conditions.items()} if conditions else "three nearest normals",
+        "mirror": mirror,
+        "seed": seed,
+    }
+    asked = {
+        "jaxvae": __version__,
+        "models": {name: _digest(coder) for name, coder in zip(names, coders.coders, strict=True)},
+        "attributes": list(known.names),
+        "pixels": [keeping.of_data(data), None if held_out is None else keeping.of_data(held_out)],
+        "weights_of_scorer": keeping.digest(scorer.params) if isinstance(scorer, Classifier) else None,
+        **spec,
+    }
+    keep = keeping.Keep(out, asked, overwrite=overwrite)
+    clock = _Clock(say)
+
+    with clock.part("classifier", scorer is None and f"training a classifier on {len(parts.judged[0]):,} images"):
+        judge = scorer or _classifier(parts.judged, keep, classifier_steps, mirror, seed, say)
+    with clock.part(
+        "codes", f"encoding {len(parts.fitted[0]) + len(parts.held_out[0]):,} images by {len(coders)} models"
+    ):
+        codes = keep.arrays("codes", lambda: _codes(coders, parts))
+    space = space_of(codes["fitted"], codes["fitted_logvar"])
+    fitted, there = space.standardise(codes["fitted"]), space.standardise(codes["held_out"])
+    with clock.part("boundaries", f"fitting {len(known.names)} boundaries of each, and {resamples} refits"):
+        weights = resample(fitted.shape[1], parts.fitted[2], resamples, seed)
+        told = parts.held_out[1].values
+        found = keep.arrays(
+            "boundaries",
+            lambda: fit_boundaries((fitted, parts.fitted[1].values), (there, told), weights)._asdict(),
+        )
+        boundaries = Boundaries(**found)
+    with clock.part("judging", "judging held-out images and their reconstructions"):
+        seen = keep.arrays("judged", lambda: _judged(coders, codes["held_out"], parts.held_out, judge))
+        judged = Judge(**{name: seen[name] for name in Judge._fields})
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(told))[:faces])
+    plan = plan_directions(boundaries, space, fitted, others, seed)
+    moved = codes["held_out"][:, chosen]
+    with clock.part("edits", f"moving {faces} images along {plan.directions.shape[1]} directions of each model"):
+
+        def edit() -> dict[str, np.ndarray]:
+            made = respond(coders, space, moved, plan.directions, judge, len(known.names), steps=tuple(steps), say=say)
+            return {"responses": made}
+
+        responses = keep.arrays("responses", edit)["responses"] / judged.deviation
+    with clock.part("scores", "scoring the edits"):
+        compared = compare(
+            responses,
+            plan,
+            boundaries,
+            judged,
+            tuple(map(float, steps)),
+            names,
+            target=target,
+            num_bootstraps=bootstraps,
+            seed=seed,
+        )
+    with clock.part("round trip", "encoding edited images again"):
+        step = compared.normals.step.value
+        trips = keep.arrays("round_trip", lambda: _trips(coders, space, moved, boundaries.normals, step))
+        effect = np.einsum("maa->ma", compared.normals.matrix)
+        round_trip = _round_trip(trips, effect, bootstraps, seed)
+    with clock.part("pictures", "drawing rows of edited images"):
+        shown = Shown(**keep.arrays("shown", lambda: _shown(coders, space, moved, boundaries, parts, chosen, seed)))
+
+    results = Navigation(
+        models=names,
+        attributes=known.names,
+        spec=spec,
+        environment=_environment(clock, judge),
+        judge=judged,
+        labels=np.nan_to_num(np.corrcoef(told.T.astype(float)).reshape(len(known.names), -1)).astype(np.float32),
+        by_labels=np.diagonal(expected_by_labels(told)).copy(),
+        reconstruction=seen["reconstruction"],
+        kl=_kl(codes["held_out"], codes["held_out_logvar"], space),
+        alive=space.alive,
+        boundaries=boundaries,
+        normals=compared.normals,
+        conditioned=compared.conditioned,
+        single=compared.single,
+        random=compared.random,
+        principal=compared.principal,
+        round_trip=round_trip,
+        means=compared.means,
+        shown=shown,
+    )
+    if out is not None:
+        keeping.save(results, out)
+    return results
+
+
+def _named(models: Mapping[str, Coder] | Sequence[Coder]) -> tuple[str, ...]:
+    if not len(models):
+        raise InputError("there are no models to study; give one or more")
+    if isinstance(models, Mapping):
+        return tuple(map(str, models))
+    names = []
+    for number, model in enumerate(models):
+        about = model.about if isinstance(model, Model) else {}
+        name = str(about.get("experiment") or about.get("objective") or f"model {number + 1}")
+        names.append(name if name not in names else f"{name} ({number + 1})")
+    return tuple(names)
+
+
+def _check_numbers(
+    faces: int, steps: Sequence[float], target: float, resamples: int, bootstraps: int, classifier_steps: int
+) -> None:
+    for name, value, least in (
+        ("faces", faces, 2),
+        ("resamples", resamples, 2),
+        ("bootstraps", bootstraps, 2),
+        ("classifier_steps", classifier_steps, 1),
+    ):
+        if value != int(value) or value < least:
+            raise InputError(f"{name} must be a whole number from {least}, got {value}")
+    if not len(steps) or min(steps) <= 0 or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+        raise InputError(f"steps must be numbers above 0 that ascend, got {list(steps)}")
+    if not target > 0:
+        raise InputError(f"target must be above 0, got {target}")
+
+
+def _cut(data: Dataset, held_out: Dataset | None, known: Attributes, with_classifier: bool, seed: int) -> _Parts:
+    """Cut the images into those to train the classifier on, those to fit boundaries on, and those held out."""
+    identities = None if data.identities is None else np.asarray(data.identities)
+    rest = 1.0 if held_out is not None else 1.0 - HELD_OUT_SHARE
+    share = CLASSIFIER_SHARE * rest if with_classifier else 0.0
+    judged, fitted, apart = cut(len(data), (share, rest - share, 1.0 - rest), identities, seed)
+    if held_out is None:
+        others, other_attributes, apart = data, known, apart
+    else:
+        if held_out.shape != data.shape:
+            raise InputError(f"held-out images are {held_out.shape}, those to fit on {data.shape}; give images alike")
+        others, other_attributes, apart = held_out, attributes_of(held_out, known.names), np.arange(len(held_out))
+        if identities is not None and held_out.identities is not None:
+            shared = np.isin(np.asarray(held_out.identities), identities)
+            if shared.any():
+                raise InputError(
+                    f"{shared.sum()} held-out images show people who are also in the images to fit on; cut by identity"
+                )
+    if with_classifier:
+        check_enough(known.rows(judged), "that the classifier would be trained on")
+    check_enough(known.rows(fitted), "that boundaries would be fitted on")
+    check_enough(other_attributes.rows(apart), "that are held out")
+    return _Parts(
+        (np.asarray(data.images(judged)), known.rows(judged)),
+        (np.asarray(data.images(fitted)), known.rows(fitted), None if identities is None else identities[fitted]),
+        (np.asarray(others.images(apart)), other_attributes.rows(apart)),
+    )
+
+
+def _conditions(conditions: Mapping[str, Sequence[str]] | None, names: tuple[str, ...]) -> list[np.ndarray] | None:
+    """Return the attributes to project out of each normal, as numbers."""
+    if not conditions:
+        return None
+    table = {name: number for number, name in enumerate(names)}
+    for name in conditions:
+        look_up("attribute", name, table)
+    chosen = [[look_up("attribute", other, table) for other in conditions.get(name, ())] for name in names]
+    # An attribute is never projected out of itself; its own number stands for "nothing".
+    most = max(map(len, chosen))
+    return [np.array([*(o for o in own if o != n), *[n] * most][:most], int) for n, own in enumerate(chosen)]
+
+
+def _classifier(
+    judged: tuple[np.ndarray, Attributes], keep: keeping.Keep, steps: int, mirror: bool, seed: int, say
+) -> Classifier:
+    folder = None if keep.path is None else keep.path / "classifier"
+    if folder is not None and folder.exists():
+        say(f"  taken from {folder}")
+        return load_classifier(folder)
+    made = train_classifier(*judged, steps=steps, mirror=mirror, seed=seed, say=say)
+    if folder is not None:
+        made.save(folder)
+    return made
+
+
+def _codes(coders: Coders, parts: _Parts) -> dict[str, np.ndarray]:
+    fitted, fitted_logvar = coders.encode(parts.fitted[0])
+    there, there_logvar = coders.encode(parts.held_out[0])
+    if not all(np.isfinite(codes).all() for codes in (fitted, there)):
+        raise InputError("a model encodes some images to something that is not a number: it has diverged; leave it out")
+    return {"fitted": fitted, "fitted_logvar": fitted_logvar, "held_out": there, "held_out_logvar": there_logvar}
+
+
+def _judged(
+    coders: Coders, codes: np.ndarray, held_out: tuple[np.ndarray, Attributes], scorer: Scorer
+) -> dict[str, np.ndarray]:
+    """Return the fields of Judge, and the reconstruction errors f32[M]."""
+    images, attributes = held_out
+    told, num = attributes.values, len(attributes.names)
+    originals = images.astype(np.float32) / 255.0
+    real = score_in_batches(scorer, originals, num)
+    rebuilt = np.empty((len(coders), len(images), num), np.float32)
+    error = np.zeros(len(coders))
+    for start in range(0, len(images), 128):
+        rows = slice(start, start + 128)
+        pictures = coders.decode(codes[:, rows])
+        for model, own in enumerate(pictures):
+            rebuilt[model, rows] = score_in_batches(scorer, own, num)
+            error[model] += _cross_entropy(originals[rows], own)
+    return {
+        "share": told.mean(0).astype(np.float32),
+        "deviation": np.maximum(real.std(0), 1e-12).astype(np.float32),
+        "area": areas(real.T, told),
+        "accuracy": _balanced(real, told),
+        "rebuilt_area": np.stack([areas(own.T, told) for own in rebuilt]),
+        "rebuilt_accuracy": np.stack([_balanced(own, told) for own in rebuilt]),
+        "reconstruction": (error / len(images)).astype(np.float32),
+    }
+
+
+def _cross_entropy(images: np.ndarray, shares: np.ndarray) -> float:
+    """Return the sum over images, pixels and channels of -x log p - (1 - x) log (1 - p), nats."""
+    p = np.clip(shares.astype(np.float64), 1e-7, 1 - 1e-7)
+    return float(-(images * np.log(p) + (1 - images) * np.log1p(-p)).sum())
+
+
+def _balanced(scores: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """Return f32[A], the balanced accuracy of scores f32[N, A] above 0."""
+    right = (scores > 0) == told
+    sides = [(right & side).sum(0) / np.maximum(side.sum(0), 1) for side in (told, ~told)]
+    return np.mean(sides, 0).astype(np.float32)
+
+
+def _kl(means: np.ndarray, logvars: np.ndarray, space: Space) -> np.ndarray:
+    per_latent = 0.5 * (np.square(means) + np.exp(logvars) - 1.0 - logvars).mean(1)
+    return per_latent.sum(-1).astype(np.float32)
+
+
+def _trips(
+    coders: Coders, space: Space, codes: np.ndarray, normals: np.ndarray, step: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return what re-encoding edited images comes to, f32[M, A, n] each.
+
+    found and drift are shares of the step, of the codes that two edits, forwards and backwards, are encoded to again;
+    pixels is the root of the mean squared half difference of the two pictures.
+    """
+    units = space.standardise(codes)
+    shape = (*normals.shape[:2], codes.shape[1])
+    found, drift, pixels = (np.zeros(shape, np.float32) for _ in range(3))
+    for number in range(normals.shape[1]):
+        way = step[:, number, None, None] * normals[:, number, None]
+        ahead, back = (coders.decode(space.restore(units + sign * way, codes)) for sign in (1, -1))
+        half = 0.5 * (space.standardise(coders.encode_own(ahead)) - space.standardise(coders.encode_own(back)))
+        along = np.einsum("mnd,md->mn", half, normals[:, number])
+        across = half - along[..., None] * normals[:, number, None]
+        longest = np.maximum(step[:, number, None], 1e-12)
+        found[:, number] = along / longest
+        drift[:, number] = np.linalg.norm(across, axis=-1) / longest
+        pixels[:, number] = np.sqrt(np.square(0.5 * (ahead - back)).mean((2, 3, 4)))
+    return {"found": found, "drift": drift, "pixels": pixels}
+
+
+def _round_trip(trips: dict[str, np.ndarray], effect: np.ndarray, num: int, seed: int) -> RoundTrip:
+    images = trips["found"].shape[-1]
+    weights = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=num) / images
+    per_unit = trips["pixels"] / np.maximum(np.abs(effect), 1e-6)[..., None]
+    made = []
+    for values in (trips["found"], trips["drift"], per_unit):
+        made.append(interval(values.mean(-1), np.moveaxis(values @ weights.T, -1, 0)))
+    return RoundTrip(*made)
+
+
+def _shown(
+    coders: Coders,
+    space: Space,
+    codes: np.ndarray,
+    boundaries: Boundaries,
+    parts: _Parts,
+    chosen: np.ndarray,
+    seed: int,
+) -> dict[str, np.ndarray]:
+    """Return the fields of Shown: images of the first faces moved along every normal and every latent."""
+    some = np.random.default_rng(seed).permutation(len(chosen))[:NUM_SHOWN]
+    own, units = codes[:, some], space.standardise(codes[:, some])
+
+    def row(direction: np.ndarray, images: int) -> np.ndarray:
+        """Return uint8[M, F, T, H, W, C] of directions f32[M, D]."""
+        steps = [
+            coders.decode(space.restore(units + position * direction[:, None], own)[:, :images])
+            for position in POSITIONS
+        ]
+        return np.rint(np.stack(steps, axis=2) * 255).astype(np.uint8)
+
+    edits = [row(boundaries.normals[:, number], len(some)) for number in range(boundaries.normals.shape[1])]
+    single = [
+        row(np.eye(units.shape[-1], dtype=np.float32)[d] * space.alive[:, d, None], 1)[:, 0]
+        for d in range(units.shape[-1])
+    ]
+    return {
+        "originals": parts.held_out[0][chosen[some]],
+        "positions": POSITIONS,
+        "edits": np.stack(edits, axis=1),
+        "latents": np.stack(single, axis=1),
+    }
+
+
+class _Clock:
+    """Says what is being done, and remembers how long it took."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self._say, self.seconds = say, {}
+
+    @contextlib.contextmanager
+    def part(self, name: str, doing: str | bool) -> Iterator[None]:
+        if doing:
+            self._say(str(doing))
+        began = time.monotonic()
+        yield
+        self.seconds[name] = round(time.monotonic() - began, 1)
+
+
+def _called(scorer: Scorer) -> str:
+    return getattr(scorer, "__qualname__", None) or type(scorer).__name__
+
+
+def _digest(coder: Coder) -> str:
+    return keeping.digest(coder.networks) if isinstance(coder, Model) else repr(coder)
+
+
+def _environment(clock: _Clock, judge: Scorer) -> dict[str, Any]:
+    return {
+        "device": device_name(),
+        "device_count": jax.device_count(),
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in ("jax", "flax", "optax")},
+        "jaxvae": __version__,
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "seconds": clock.seconds,
+        "classifier": judge.about if isinstance(judge, Classifier) else None,
+    }
