@@ -27,7 +27,7 @@ from jaxvae.saved.model import Model
 from jaxvae.types import InputError, in_32_bits, look_up
 from jaxvae.version import __version__
 
-CLASSIFIER_SHARE = 0.7
+CLASSIFIER_SHARE = 0.75
 """Of the images that are not held out; boundaries are fitted on the rest."""
 HELD_OUT_SHARE = 0.15
 POSITIONS = np.linspace(-3.0, 3.0, 7, dtype=np.float32)
@@ -74,7 +74,7 @@ def study(
         data: images with labels or factors, to fit on.
         attributes: names; None for all that vary. See attributes.attributes_of.
         held_out: other images, to report on; by default 15% of `data`, cut by identity where the data knows it.
-        scorer: images f32[B, H, W, C] in [0, 1] -> f32[B, A], the judge; None to train a classifier on 70% of the
+        scorer: images f32[B, H, W, C] in [0, 1] -> f32[B, A], the judge; None to train a classifier on 75% of the
             images to fit on, of people that boundaries never see.
         conditions: for each attribute the others to project out of its normal, as many for each; None for the three
             whose normals are nearest to it.
