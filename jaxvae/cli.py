@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's start-up chatter is 
 from absl import app, flags, logging
 
 from jaxvae import catalogue, data, plugins, study
+from jaxvae.data import telling
 from jaxvae.parallel import hosts
 from jaxvae.parallel.machine import keep_compiled, use_every_core
 from jaxvae.training import loop, spec, workdir
@@ -230,6 +231,7 @@ def main(_) -> None:
             stack.enter_context(hosts.as_one())
             chosen = spec_from_flags()
             path = pathlib.Path(FLAGS.workdir or f"runs/{'_'.join(chosen.objectives)}_{chosen.dataset}")
+            telling.show()
             job = study.check_named(chosen, shlex.join(["python", *sys.argv]))
             keep_compiled(FLAGS.compilation_cache)
             study.run(job, path, resume=FLAGS.resume, overwrite=FLAGS.overwrite)

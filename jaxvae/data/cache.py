@@ -5,7 +5,8 @@ import pathlib
 import tempfile
 
 import numpy as np
-from absl import logging
+
+from jaxvae.data.telling import LOGGER
 
 Arrays = dict[str, np.ndarray]
 
@@ -29,7 +30,7 @@ def fetch(key: str, names: tuple[str, ...]) -> Arrays | None:
     except MemoryError:
         raise
     except Exception as error:  # a cache that cannot be read is no cache, whatever zip, zlib or NumPy say of it
-        logging.warning("%s is damaged and is made again (%s)", path, error)
+        LOGGER.warning("%s is damaged and is made again (%s)", path, error)
         return None
 
 
@@ -52,7 +53,7 @@ def store(key: str, arrays: Arrays, *, compress: bool = True) -> None:
             (np.savez_compressed if compress else np.savez)(file, **arrays)
         os.replace(partial, path)
     except OSError as error:
-        logging.warning("%s could not be kept, the next start decodes again (%s)", path, error)
+        LOGGER.warning("%s could not be kept, the next start decodes again (%s)", path, error)
     finally:
         if partial is not None:
             partial.unlink(missing_ok=True)

@@ -9,9 +9,8 @@ import os
 import pathlib
 import re
 
-from absl import logging
-
 from jaxvae.data.errors import DataError, DataNotFoundError, damage
+from jaxvae.data.telling import LOGGER
 
 DataDir = str | os.PathLike | None
 
@@ -44,7 +43,7 @@ def raw_file(name: str, data_dir: pathlib.Path | None, file_names: tuple[str, ..
 @functools.cache
 def say_once(line: str) -> None:
     """Log a line the first time that this process comes by: terms of use, or how much of a data set is there."""
-    logging.info("%s", line)
+    LOGGER.info("%s", line)
 
 
 def prepare_command(name: str, data_dir: DataDir = None) -> str:

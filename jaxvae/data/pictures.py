@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import PIL.Image
-from absl import logging
 
 from jaxvae.data import cache
 from jaxvae.data.errors import DataError, damage
+from jaxvae.data.telling import LOGGER
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 _CHUNK = 256  # pictures between two looks at the clock
@@ -104,7 +104,7 @@ def decode(
         return kept["images"]
 
     count, where = f"{len(names):,}", pictures.where
-    logging.info("decoding %s pictures of %s, once: the result is kept in %s", count, where, cache.directory())
+    LOGGER.info("decoding %s pictures of %s, once: the result is kept in %s", count, where, cache.directory())
     images = np.empty((len(names), *size, 3), np.uint8)  # whole: joining blocks would need twice the memory
     with _reader(pictures, remedy) as read, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
 
@@ -120,7 +120,7 @@ def decode(
             if time.monotonic() > said + _SECONDS:
                 said = time.monotonic()
                 left = (said - started) / done * (len(names) - done)
-                logging.info("decoding %s: %s of %s, about %.0f s left", where, f"{done:,}", count, left)
+                LOGGER.info("decoding %s: %s of %s, about %.0f s left", where, f"{done:,}", count, left)
     cache.store(key, {"images": images}, compress=False)
     return images
 

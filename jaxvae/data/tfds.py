@@ -6,12 +6,12 @@ import pathlib
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from absl import logging
 
 from jaxvae.data import cache
 from jaxvae.data.errors import DataError, damage, reason
 from jaxvae.data.grid import pack
 from jaxvae.data.lookup import how_to_obtain, not_found, tfds_version
+from jaxvae.data.telling import LOGGER
 
 _CHUNK = 1024  # records per bulk read
 _STORED = 1  # raise it when the same TFDS directory comes to be stored as other arrays: it is part of the cache's key
@@ -84,7 +84,7 @@ def _decode(
     if not count:
         raise DataError(f"{version} has no images in split {split}: {again}")
 
-    logging.info("decoding %d images of %s, once: the result is kept in %s", count, version, cache.directory())
+    LOGGER.info("decoding %d images of %s, once: the result is kept in %s", count, version, cache.directory())
     images = labels = None
     for start in range(0, count, _CHUNK):
         rows = range(start, min(start + _CHUNK, count))

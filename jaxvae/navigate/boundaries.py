@@ -13,7 +13,7 @@ from jaxvae.learners.ranking import areas_of_columns, areas_under_curves
 from jaxvae.types import in_32_bits
 
 DEAD = 0.01
-"""Nats of KL to the prior below which a latent is left out: what it holds is noise, to which a fit would give weight."""
+"""Nats of KL to the prior below which a latent is left out: it holds noise, to which a fit would give weight."""
 
 
 class Space(NamedTuple):

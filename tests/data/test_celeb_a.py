@@ -168,7 +168,7 @@ def test_all_needs_no_partition(faces):
 
 
 def test_what_is_said_is_said_once(faces, caplog):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("INFO", logger="jaxvae.data")
     for _ in range(2):
         load("celeb_a", "all", faces)
         load("celeb_a_whole", "test", faces)
@@ -179,7 +179,7 @@ def test_what_is_said_is_said_once(faces, caplog):
 
 
 def test_a_long_decoding_says_how_long_it_takes(faces, caplog, monkeypatch):
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("INFO", logger="jaxvae.data")
     monkeypatch.setattr(pictures, "_CHUNK", 4)
     monkeypatch.setattr(pictures, "_SECONDS", 0)
     load("celeb_a", "all", faces)

@@ -75,7 +75,7 @@ def test_the_terms_are_said(toys, caplog):
     from jaxvae.data.lookup import say_once
 
     say_once.cache_clear()
-    caplog.set_level("INFO", logger="absl")
+    caplog.set_level("INFO", logger="jaxvae.data")
     for _ in range(2):
         load("smallnorb", data_dir=toys)
     assert sum("research only" in record.getMessage() for record in caplog.records) == 1
