@@ -1,6 +1,6 @@
 """jaxvae: train, score and study whole grids of disentangled VAEs as one compiled JAX program."""
 
-from jaxvae import data, evaluate, metrics, models, objectives, report
+from jaxvae import data, evaluate, metrics, models, navigate, objectives, report
 from jaxvae.plugins import load as load_plugins
 from jaxvae.saved import Model, load_model, load_pretrained
 from jaxvae.study import Sweep, load_sweep, train
@@ -23,6 +23,7 @@ __all__ = [
     "load_sweep",
     "metrics",
     "models",
+    "navigate",
     "objectives",
     "report",
     "train",

@@ -1,5 +1,6 @@
 """Which directions are tried for each attribute, and what their responses come to, model beside model."""
 
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ def plan_directions(
     single = np.eye(num_latents, dtype=np.float32)[None] * space.alive[:, None]
     parts = [boundaries.normals, conditioned, drawn, first, single]
     ends = np.cumsum([0, *(part.shape[1] for part in parts)])
-    slices = [slice(start, end) for start, end in zip(ends[:-1], ends[1:], strict=True)]
+    slices = [slice(start, end) for start, end in itertools.pairwise(ends)]
     return Plan(np.concatenate(parts, axis=1).astype(np.float32), *slices, others, left)
 
 

@@ -12,8 +12,8 @@ from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import InputError
 
 EXAMPLE = (
-    "runs/faces:beta=4,seed=0 (a lane of a sweep), runs/faces:* (all of them), the folder of a saved model, or one with "
-    "a published network's model.pt"
+    "runs/faces:beta=4,seed=0 (a lane of a sweep), runs/faces:* (all of them), the folder of a saved model, or one "
+    "with a published network's model.pt"
 )
 
 

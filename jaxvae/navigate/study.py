@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.metadata
+import itertools
 import os
 import platform
 import time
@@ -227,7 +228,7 @@ def _check_numbers(
     ):
         if value != int(value) or value < least:
             raise InputError(f"{name} must be a whole number from {least}, got {value}")
-    if not len(steps) or min(steps) <= 0 or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+    if not len(steps) or min(steps) <= 0 or any(b <= a for a, b in itertools.pairwise(steps)):
         raise InputError(f"steps must be numbers above 0 that ascend, got {list(steps)}")
     if not target > 0:
         raise InputError(f"target must be above 0, got {target}")
