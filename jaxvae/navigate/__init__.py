@@ -2,6 +2,7 @@
 
 from jaxvae.navigate.attributes import Attributes, attributes_of
 from jaxvae.navigate.classifier import Classifier, load_classifier, train_classifier
+from jaxvae.navigate.edits import edit
 from jaxvae.navigate.keeping import StudyError, load
 from jaxvae.navigate.results import Navigation
 from jaxvae.navigate.study import study
@@ -12,6 +13,7 @@ __all__ = [
     "Navigation",
     "StudyError",
     "attributes_of",
+    "edit",
     "load",
     "load_classifier",
     "study",

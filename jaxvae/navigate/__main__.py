@@ -45,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
             given.attributes and list(filter(None, given.attributes.split(","))),
             held_out=held_out,
             conditions=conditions(given.condition),
+            scorer=given.classifier and navigate.load_classifier(given.classifier),
             faces=given.faces,
             resamples=given.resamples,
             bootstraps=given.bootstraps,
@@ -79,6 +80,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data_dir", help="folder of the data set's files, as for jaxvae")
     parser.add_argument("--out", type=pathlib.Path, metavar="FOLDER", help="where everything is kept")
     parser.add_argument("--attributes", metavar="A,B,…", help="attributes; by default all that vary")
+    parser.add_argument(
+        "--classifier",
+        metavar="FOLDER",
+        help="a judge that another study of this data trained (OUT/classifier); by default one is trained",
+    )
     parser.add_argument(
         "--condition",
         action="append",

@@ -16,6 +16,7 @@ import optax
 from jaxvae.models.layers import Weights, stack
 from jaxvae.models.resnet import HE, Residual
 from jaxvae.navigate.attributes import Attributes
+from jaxvae.navigate.keeping import digest
 from jaxvae.saved import export
 from jaxvae.types import InputError, in_32_bits
 
@@ -206,6 +207,7 @@ def train_classifier(
             say(f"  classifier: step {done:,} of {steps:,}, cross-entropy {loss:.3f}, about {left:.0f} s left")
     about = {
         "images": len(images),
+        "trained_on": digest(images),
         "steps": steps,
         "seed": seed,
         "cross_entropy": loss,

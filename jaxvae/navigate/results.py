@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxvae.navigate.boundaries import Boundaries
+from jaxvae.navigate.boundaries import Boundaries, Space
 from jaxvae.navigate.scores import Interval
 
 READABLE = 0.6
@@ -107,7 +107,7 @@ class Navigation:
         by_labels: f32[A], the selectivity that those correlations alone would give; see scores.expected_by_labels.
         reconstruction: f32[M], cross-entropy of images and reconstructions in nats per image, at the posterior mean.
         kl: f32[M], KL(q(z|x) || N(0, I)), nats per image.
-        alive: bool[M, D], the latents that hold anything.
+        space: how codes are standardised; its `alive` says which latents hold anything.
         boundaries: where attributes begin in the codes.
         normals: what moving along the normals does.
         conditioned: … without the nearest other attributes.
@@ -130,7 +130,7 @@ class Navigation:
     by_labels: np.ndarray
     reconstruction: np.ndarray
     kl: np.ndarray
-    alive: np.ndarray
+    space: Space
     boundaries: Boundaries
     normals: Cleanness
     conditioned: Conditioned
@@ -140,6 +140,11 @@ class Navigation:
     round_trip: RoundTrip
     means: dict[str, Interval]
     shown: Shown
+
+    @property
+    def alive(self) -> np.ndarray:
+        """bool[M, D], the latents that hold anything."""
+        return self.space.alive
 
     @property
     def readable(self) -> np.ndarray:

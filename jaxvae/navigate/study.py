@@ -76,7 +76,8 @@ def study(
         attributes: names; None for all that vary. See attributes.attributes_of.
         held_out: other images, to report on; by default 15% of `data`, cut by identity where the data knows it.
         scorer: images f32[B, H, W, C] in [0, 1] -> f32[B, A], the judge; None to train a classifier on 75% of the
-            images to fit on, of people that boundaries never see.
+            images to fit on, of people that boundaries never see. A Classifier that another study of the same data and
+            seed trained serves again: what it was trained on is left out of the boundaries as it was there.
         conditions: for each attribute the others to project out of its normal, as many for each; None for the three
             whose normals are nearest to it.
         faces: held-out images that are edited.
@@ -99,7 +100,9 @@ def study(
     names, coders = _named(models), Coders(list(models.values() if isinstance(models, Mapping) else models), data.shape)
     known = attributes_of(data, attributes)
     _check_numbers(faces, steps, target, resamples, bootstraps, classifier_steps)
-    parts = _cut(data, held_out, known, scorer is None, seed)
+    parts = _cut(data, held_out, known, scorer is None or isinstance(scorer, Classifier), seed)
+    if isinstance(scorer, Classifier) and scorer.about.get("trained_on") != keeping.digest(parts.judged[0]):
+        parts = _cut(data, held_out, known, False, seed)
     faces = min(faces, len(parts.held_out[0]))
     others = _conditions(conditions, known.names)
     spec = {
@@ -130,7 +133,9 @@ def study(
     clock = _Clock(say)
 
     with clock.part("classifier", scorer is None and f"training a classifier on {len(parts.judged[0]):,} images"):
-        judge = scorer or _classifier(parts.judged, keep, classifier_steps, mirror, seed, say)
+        judge = _of_attributes(scorer, known.names) or _classifier(
+            parts.judged, keep, classifier_steps, mirror, seed, say
+        )
     with clock.part(
         "codes", f"encoding {len(parts.fitted[0]) + len(parts.held_out[0]):,} images by {len(coders)} models"
     ):
@@ -182,13 +187,13 @@ def study(
         models=names,
         attributes=known.names,
         spec=spec,
-        environment=_environment(clock, judge),
+        environment=_environment(clock, scorer or judge),
         judge=judged,
         labels=np.nan_to_num(np.corrcoef(told.T.astype(float)).reshape(len(known.names), -1)).astype(np.float32),
         by_labels=np.diagonal(expected_by_labels(told)).copy(),
         reconstruction=seen["reconstruction"],
         kl=_kl(codes["held_out"], codes["held_out_logvar"], space),
-        alive=space.alive,
+        space=space,
         boundaries=boundaries,
         normals=compared.normals,
         conditioned=compared.conditioned,
@@ -287,6 +292,19 @@ def _classifier(
     if folder is not None:
         made.save(folder)
     return made
+
+
+def _of_attributes(scorer: Scorer | None, names: tuple[str, ...]) -> Scorer | None:
+    """Return a scorer of these attributes: a classifier may know more, in another order.
+
+    Raises:
+        InputError: it does not know one of them.
+    """
+    if not isinstance(scorer, Classifier) or scorer.attributes == names:
+        return scorer
+    columns = {name: number for number, name in enumerate(scorer.attributes)}
+    chosen = [look_up("attribute of the classifier", name, columns) for name in names]
+    return lambda images: scorer(images)[:, chosen]
 
 
 def _codes(coders: Coders, parts: _Parts) -> dict[str, np.ndarray]:
