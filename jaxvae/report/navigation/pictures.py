@@ -1,0 +1,137 @@
+"""Rows of pictures: images moved along attributes and along single latents. Knows arrays of images, no judge."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from jaxvae.navigate import Navigation
+from jaxvae.report import images, style, wording
+from jaxvae.report.navigation import looks
+
+MAX_LATENTS = 12
+ROW_OF_LABELS = 1.75  # inches
+LARGEST, SMALLEST = 1.0, 0.5  # inches of a tile
+
+
+@style.styled
+def plot_edits(results: Navigation, attribute: int, num_images: int = 2) -> Figure:
+    """Images moved along attributes.
+
+    Held-out images beside what each model decodes when their codes are moved along the normal of the attribute's
+    boundary, in steps of one standard deviation of the codes, from less of the attribute to more; in the middle is the
+    reconstruction. A good direction changes the attribute and nothing else. Orange marks: the steps at which the
+    judge's score has moved by the target, mean over all edited images both ways (where there are none, it never does).
+    Selectivity is the attribute's share of all that this moves: 0 to 1, chance 1/A, more is better.
+    """
+    moved = results.shown.edits[:, attribute, :num_images]
+    num_models, num_images, num_steps, height, width = moved.shape[:5]
+    tile = float(np.clip(9.6 / (num_images * (num_steps + 1)), SMALLEST, LARGEST))
+    made = style.figure(
+        ROW_OF_LABELS + tile * num_images * (num_steps + 1.2), 0.75 + 1.08 * tile * num_models * height / width
+    )
+    ratios = [1, num_steps] * num_images
+    grid = made.add_gridspec(1, len(ratios), width_ratios=ratios)
+    labels = [_said(results, model, attribute) for model in range(num_models)]
+    for number in range(num_images):
+        original = np.full((num_models, 1, *moved.shape[3:]), 255, np.uint8)
+        original[0] = results.shown.originals[number]
+        axes = made.add_subplot(grid[2 * number])
+        across, down = _strip(axes, original)
+        axes.set_xticks(across, ["image"])
+        axes.set_yticks(down if number == 0 else [], labels if number == 0 else [])
+        axes.tick_params(axis="y", labelsize=10)
+        if number == 0:
+            _paint(axes)
+        axes = made.add_subplot(grid[2 * number + 1])
+        across, down = _strip(axes, moved[:, number])
+        _name_steps(axes, across, results.shown.positions)
+        axes.set_yticks([])
+        for model, place in enumerate(down):
+            if results.normals.steerable[model, attribute]:
+                step = float(results.normals.step.value[model, attribute])
+                places = np.interp([-step, step], results.shown.positions, across)
+                below = place + height / 2 + 0.5 * images.GAP * width
+                look = {"markersize": 5, "markeredgewidth": 0, "color": style.QUALITATIVE[1], "clip_on": False}
+                axes.plot(places, [below] * 2, "^", **look)
+    made.suptitle(looks.named(results.attributes[attribute]), x=0.01, ha="left", fontsize=14, fontweight="bold")
+    return made
+
+
+def _said(results: Navigation, model: int, attribute: int) -> str:
+    """Return the name of a model and how selective its normal is."""
+    selectivity = results.normals.selectivity.value[model, attribute]
+    if not results.normals.steerable[model, attribute]:
+        return f"{results.models[model]}\nunsteerable"
+    return f"{results.models[model]}\nselectivity {wording.fixed(float(selectivity), 3)}"
+
+
+def _paint(axes: Axes) -> None:
+    for model, label in enumerate(axes.get_yticklabels()):
+        label.set_color(looks.colour(model))
+
+
+def _strip(axes: Axes, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    across, down = images.tiles(axes, pictures.astype(np.float32) / 255)
+    axes.xaxis.tick_top()
+    axes.tick_params(length=0)
+    return across, down
+
+
+def _name_steps(axes: Axes, across: np.ndarray, positions: np.ndarray) -> None:
+    names = [f"{position:+g}".replace("-", "−") if position else "0" for position in np.round(positions, 2).tolist()]
+    names[-1] += " sd"
+    axes.set_xticks(across, names)
+
+
+@style.styled
+def plot_latents(results: Navigation) -> dict[str, Figure]:
+    """Single latents beside attributes.
+
+    Left: the code of one image moved along each single latent, from the one that changes most pixels to the one that
+    changes fewest, turned so that more of the attribute is to the right. Right: the same code moved along the normal of
+    that readable attribute whose normal leans most on this latent; n is its component there, at most 1. Where n is near
+    1 both rows are the same; a model whose single latents were attributes would look the same left and right.
+    """
+    made = {}
+    for model, name in enumerate(results.models):
+        if results.alive[model].any():
+            made[name] = _latents(results, model)
+    return made
+
+
+def _latents(results: Navigation, model: int) -> Figure:
+    pictures = results.shown.latents[model]
+    alive = np.flatnonzero(results.alive[model])
+    change = np.square(np.diff(pictures[alive][:, [0, -1]].astype(np.float32), axis=1)).mean((1, 2, 3, 4))
+    order = alive[np.argsort(-change, kind="stable")][:MAX_LATENTS]
+    among = np.flatnonzero(results.readable) if results.readable.any() else np.arange(len(results.attributes))
+    components = results.boundaries.normals[model, among]  # [a, D]
+    leaning = np.abs(components[:, order]).argmax(0)
+    signed = components[leaning, order]
+    alone = np.stack([pictures[d] if n >= 0 else pictures[d, ::-1] for d, n in zip(order, signed, strict=True)])
+    directed = results.shown.edits[model, among[leaning], 0]
+    rows, steps, height, width = alone.shape[:4]
+    tile = float(np.clip(9.0 / (2 * steps), SMALLEST, LARGEST))
+    made = style.figure(1.2 + ROW_OF_LABELS + tile * 2 * (steps + 0.2), 1.0 + 1.08 * tile * rows * height / width)
+    grid = made.add_gridspec(1, 2)
+    left = made.add_subplot(grid[0])
+    across, down = _strip(left, alone)
+    _name_steps(left, across, results.shown.positions)
+    left.set_yticks(down, [f"{'+' if n >= 0 else '−'}z{d}" for d, n in zip(order, signed, strict=True)])
+    left.set_title("single latent", loc="left", fontsize=12)
+    right = made.add_subplot(grid[1])
+    across, down = _strip(right, directed)
+    _name_steps(right, across, results.shown.positions)
+    right.yaxis.tick_right()
+    right.tick_params(length=0)
+    words = [
+        f"{looks.named(results.attributes[among[a]])}\nn = {wording.fixed(abs(float(n)), 2)}"
+        for a, n in zip(leaning, signed, strict=True)
+    ]
+    right.set_yticks(down, words)
+    right.tick_params(axis="y", labelsize=10)
+    right.set_title("attribute that leans on it", loc="left", fontsize=12)
+    rest = len(alive) - rows
+    more = f"; {rest} more latents not shown" if rest else ""
+    made.suptitle(f"{results.models[model]}{more}", x=0.01, ha="left", fontsize=14, fontweight="bold")
+    return made
