@@ -43,10 +43,18 @@ def write(path: str | os.PathLike[str], title: str, head: str, sections: Iterabl
     return path
 
 
-def head(lines: Sequence[str], facts: Iterable[tuple[str, str]], lost: Iterable[str] = ()) -> str:
-    """Return what stands under a title: a paragraph a line, those that are `lost` in red, and facts with names."""
-    lost = set(lost)
-    words = "".join(f"<p{tables.css_class('lost' if line in lost else '')}>{escape(line)}</p>" for line in lines)
+def head(lines: Sequence[str | tuple[str, str]], facts: Iterable[tuple[str, str]], lost: Iterable[str] = ()) -> str:
+    """Return what stands under a title.
+
+    Args:
+        lines: a paragraph each; of a pair the first stands out and says what the second is about.
+        facts: names and values.
+        lost: those lines that are to be red.
+    """
+    lost, words = set(lost), ""
+    for line in lines:
+        lead, text = ("", line) if isinstance(line, str) else (f"<b>{escape(line[0])}.</b> ", line[1])
+        words += f"<p{tables.css_class('lost' if line in lost else '')}>{lead}{escape(text)}</p>"
     listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     return f'<div class="summary">{words}</div>\n<dl class="facts">{listed}</dl>'
 

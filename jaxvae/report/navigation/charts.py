@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
 
 from jaxvae.navigate import Navigation
 from jaxvae.navigate.scores import Interval
@@ -12,6 +12,7 @@ from jaxvae.report import style
 from jaxvae.report.navigation import looks
 
 ROW = 0.3  # inches
+TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 TALLEST = 24  # rows of one column
 LINES = {"chance": "-", "random": (0, (1, 1.2)), "labels": (0, (5, 1.5))}
 OUT_OF_REACH = 3.0  # times the largest score: a line so far away is named at the edge, not drawn
@@ -26,34 +27,39 @@ def plot_selectivity(results: Navigation) -> Figure:
     target is never reached. For scale: chance, 1/A (line); what random directions and the first principal component of
     the codes reach at the same step, mean over models; and what the correlations of the labels alone would give, if
     everything moved as far as it goes with the attribute in the data. Grey names: attributes that the judge cannot tell
-    on some model's reconstructions, or that some model does not move; the means leave them out.
+    on some model's reconstructions, or that some model does not move; the means leave them out. The axis is logarithmic;
+    what is below a third of chance stands at its left edge.
     """
     order = looks.by_selectivity(results)
     columns = 1 if len(order) <= TALLEST else 2
     tallest = -(-len(order) // columns)
     row = ROW if len(results.models) <= 6 else 0.05 * len(results.models)
     made = style.figure(7.2 if columns == 1 else 12.0, 0.7 + row * tallest)
-    drawn = made.subplots(1, columns, squeeze=False, sharex=True)[0]
+    drawn = made.subplots(1, columns, squeeze=False)[0]
+    edge = 1 / (3 * len(order))
     for axes, some in zip(drawn, np.array_split(order, columns), strict=True):
         places = np.arange(len(some))
         axes.axvline(1 / len(order), color=style.FAINT, linewidth=1.2, zorder=1)
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks(*zip(*((tick, f"{tick:g}") for tick in TICKS if tick > edge), strict=True))
+        axes.set_xlim(edge, 1.0)
         grey = {"linestyle": "", "color": style.FAINT, "zorder": 2}
-        axes.plot(results.random.selectivity.mean(0)[some], places, "|", markersize=9, **grey)
-        axes.plot(results.principal.selectivity.mean(0)[some], places, "x", markersize=6, **grey)
+        axes.plot(np.maximum(results.random.selectivity.mean(0)[some], edge), places, "|", markersize=9, **grey)
+        axes.plot(np.maximum(results.principal.selectivity.mean(0)[some], edge), places, "x", markersize=6, **grey)
         axes.plot(results.by_labels[some], places, "d", markersize=7, markerfacecolor="none", **grey)
         for model in range(len(results.models)):
-            scores = Interval(*(part[model, some] for part in results.normals.selectivity))
+            scores = Interval(*(np.maximum(part[model, some], edge) for part in results.normals.selectivity))
             heights = places + looks.beside(model, len(results.models))
             _bars(axes, scores, heights, model, results.normals.steerable[model, some])
         looks.name_rows(axes, results, some)
         axes.set_ylim(tallest - 0.4, -0.6)
-        axes.set_xlim(left=0)
         axes.set_xlabel("selectivity")
     marks = [
         Line2D([], [], color=style.FAINT, label="chance"),
         Line2D([], [], linestyle="", marker="|", markersize=9, color=style.FAINT, label="random directions"),
-        Line2D([], [], linestyle="", marker="x", color=style.FAINT, label="first principal component"),
-        Line2D([], [], linestyle="", marker="d", mfc="none", color=style.FAINT, label="label correlations alone"),
+        Line2D([], [], linestyle="", marker="x", color=style.FAINT, label="first component"),
+        Line2D([], [], linestyle="", marker="d", mfc="none", color=style.FAINT, label="labels alone"),
     ]
     style.legend_above(made, [*looks.handles(results), *marks])
     return made
@@ -64,7 +70,9 @@ def _bars(axes: Axes, scores: Interval, heights: np.ndarray, model: int, filled:
     hue = looks.colour(model)
     axes.hlines(heights, scores.low, scores.high, color=hue, linewidth=1.2, alpha=0.7, zorder=3)
     faces = [hue if full else "white" for full in filled]
-    axes.scatter(scores.value, heights, s=22, marker=looks.marker(model), c=faces, edgecolors=hue, zorder=4)
+    axes.scatter(
+        scores.value, heights, s=16, linewidths=1, marker=looks.marker(model), c=faces, edgecolors=hue, zorder=4
+    )
 
 
 @style.styled
@@ -72,9 +80,9 @@ def plot_trade_off(results: Navigation) -> Figure | None:
     """Selectivity against reconstruction and KL.
 
     Mean selectivity over the attributes that the judge can tell on every model's reconstructions and that every model's
-    normal moves by the target; bars are 95% intervals over edited images. Filled: along normals of boundaries; hollow:
-    along the single latent that tells each attribute best. Up is more selective, left is a better reconstruction or a
-    cheaper code. Reconstruction is the cross-entropy at the posterior mean and KL that to N(0, I), nats per held-out
+    normal moves by the target; bars are 95% intervals over edited images. Filled: along normals of boundaries; hollow,
+    a little to the right of their place: along the single latent that tells each attribute best. Up is more selective,
+    left is a better reconstruction or a cheaper code. Reconstruction is the cross-entropy at the posterior mean and KL that to N(0, I), nats per held-out
     image. A mark is one trained network: the bars know nothing of training seeds.
     """
     if len(results.models) < 2 or not results.comparable.any():
@@ -89,14 +97,16 @@ def plot_trade_off(results: Navigation) -> Figure | None:
                 look = {"color": looks.colour(model), "marker": looks.marker(model), "markersize": 8, "capsize": 0}
                 look |= {"mfc": "white"} if kind == "single" else {"mec": "white"}
                 bar = [[value - low], [high - value]]
-                axes.errorbar(float(across[model]), value, bar, linewidth=1.6, zorder=4 - (kind == "single"), **look)
+                place = float(across[model]) + (0.015 * float(np.ptp(across)) if kind == "single" else 0.0)
+                axes.errorbar(place, value, bar, linewidth=1.6, zorder=4 - (kind == "single"), **look)
         axes.margins(0.12)
         _levels(axes, results, reached)
         axes.locator_params(axis="x", nbins=6)
     drawn[0].set_xlabel("reconstruction (nats per image)")
     drawn[1].set_xlabel("KL to N(0, I) (nats per image)")
     drawn[0].set_ylabel("mean selectivity")
-    drawn[0].set_ylim(bottom=0)
+    least = min(float(np.min(results.means[kind].low)) for kind in ("normals", "single"))
+    drawn[0].set_ylim(bottom=0.85 * min(least, 1 / len(results.attributes)))
     kinds = [
         Line2D([], [], linestyle="", marker="o", color="#444444", label="normals"),
         Line2D([], [], linestyle="", marker="o", mfc="white", color="#444444", label="single latents"),
@@ -162,20 +172,28 @@ def plot_directions(results: Navigation) -> Figure | None:
         kept, gain = results.conditioned.kept[model, chosen], results.conditioned.gain.value[model, chosen]
         look = {"s": 22, "alpha": 0.75, "edgecolors": "none"}
         right.scatter(kept, gain, marker=looks.marker(model), color=looks.colour(model), **look)
-    found = levels(results)
-    for kind in ("chance", "labels"):
-        left.axvline(found[kind][1], color=style.FAINT, linestyle=LINES[kind], linewidth=1.2, zorder=1)
+    reached = max(float(np.max(results.means[kind].high)) for kind in kinds[:3])
+    found = {kind: level for kind, level in levels(results).items() if kind != "random"}
+    for kind, (called, value) in found.items():
+        if value > OUT_OF_REACH * reached:
+            text = {"fontsize": 10, "color": style.FAINT, "ha": "right", "va": "bottom"}
+            left.text(0.99, 0.01, f"{called}: {value:.2f} →", transform=left.transAxes, **text)
+        else:
+            left.axvline(value, color=style.FAINT, linestyle=LINES[kind], linewidth=1.2, zorder=1)
     left.set_yticks(range(len(names)), names)
     left.set_ylim(len(names) - 0.4, -0.6)
     left.tick_params(axis="y", length=0)
     left.set_xlim(left=0)
+    left.locator_params(axis="x", nbins=6)
     left.set_xlabel("mean selectivity")
     right.axhline(0, color=style.FAINT, linewidth=1)
     right.axvline(1, color=style.FAINT, linewidth=1)
     right.set_xlabel("own effect kept at the same step")
     right.set_ylabel("gain in selectivity")
     marks = [
-        Line2D([], [], color=style.FAINT, linestyle=LINES[kind], label=found[kind][0]) for kind in ("chance", "labels")
+        Line2D([], [], color=style.FAINT, linestyle=LINES[kind], label=called)
+        for kind, (called, value) in found.items()
+        if value <= OUT_OF_REACH * reached
     ]
     style.legend_above(made, [*looks.handles(results), *marks])
     return made
@@ -189,7 +207,7 @@ def plot_boundaries(results: Navigation) -> Figure:
     without (area under the ROC curve; chance 1/2, 1 is best); how alike the normals of two refits to resampled people
     or images are (mean cosine; 0 is chance, 1 is best); the largest component of the normal, max |n_d| (1 where a
     single latent is the attribute, at least 1/√D); and how many latents share the normal (1/Σ n_d⁴, from 1 to D). Grey
-    bands: chance, or the values that cannot be told from it by definition. Grey names: attributes that models are not
+    lines: chance, or the least there can be. Grey names: attributes that models are not
     compared by.
     """
     order = looks.by_selectivity(results)
@@ -218,5 +236,5 @@ def plot_boundaries(results: Navigation) -> Figure:
     drawn[1].set_xlim(right=1.03)
     drawn[3].set_xlim(left=0)
     looks.name_rows(drawn[0], results, order)
-    style.legend_above(made, [*looks.handles(results), Patch(color=style.FAINT, label="chance or least")])
+    style.legend_above(made, [*looks.handles(results), Line2D([], [], color=style.FAINT, label="chance, or least")])
     return made

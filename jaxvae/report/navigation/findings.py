@@ -12,26 +12,27 @@ from jaxvae.report import wording
 from jaxvae.report.navigation import looks
 from jaxvae.report.navigation.charts import levels
 
-MOST_NAMED = 8
+MOST_NAMED = 6
+_NAMES_OF_LEVELS = {"labels": "what the correlations of labels alone would give"}
 SURE = 0.95  # share of resamples in which an attribute has to be moved by the target, to be sure that it is
 _REPEAT = re.compile(r"[\s_,-]*(\(\d+\)|(seed|run)[ _=]*\d+)$", re.IGNORECASE)
 
 
-def findings(results: Navigation) -> list[str]:
-    """Say what the numbers of a study come to; one paragraph each."""
-    found = [
-        _compared(results),
-        _selectivity(results),
-        _differences(results),
-        _costs(results),
-        _single(results),
-        _leaning(results),
-        _conditioning(results),
-        _coming_back(results),
-        _out_of_reach(results),
-        _caveat(results),
-    ]
-    return [line for line in found if line]
+def findings(results: Navigation) -> list[tuple[str, str]]:
+    """Say what the numbers of a study come to: what each paragraph is about, and the paragraph."""
+    found = {
+        "What was compared": _compared(results),
+        "Differences between models": _differences(results),
+        "How selective edits are": _selectivity(results),
+        "What it costs": _costs(results),
+        "Single latents": _single(results),
+        "Boundaries": _leaning(results),
+        "Conditioning": _conditioning(results),
+        "Round trip": _coming_back(results),
+        "Out of reach": _out_of_reach(results),
+        "What intervals say": _caveat(results),
+    }
+    return [(about, text) for about, text in found.items() if text]
 
 
 def target(results: Navigation) -> str:
@@ -44,13 +45,13 @@ def _compared(results: Navigation) -> str:
     models = wording.count(len(results.models), "latent space")
     if not chosen:
         return (
-            f"There is nothing to compare {models} by: of {wording.count(number, 'attribute')} none is both told by the "
-            f"judge on every model's reconstructions and moved by {target(results)} by every model's normal."
+            f"There is nothing to compare by in {models}: of {wording.count(number, 'attribute')} none is both told by "
+            f"the judge on every model's reconstructions and moved by {target(results)} by every model's normal."
         )
     return (
-        f"Codes were moved along the boundaries of {wording.count(number, 'attribute')} in {models}. Means are over the "
-        f"{chosen} that the judge can tell on every model's reconstructions and that every model's normal moves by "
-        f"{target(results)}."
+        f"Codes were moved along the normals of the boundaries of {wording.count(number, 'attribute')} in {models}. "
+        f"Means are over the {chosen} that the judge can tell on every model's reconstructions and that every model's "
+        f"normal moves by {target(results)}."
     )
 
 
@@ -59,34 +60,24 @@ def _selectivity(results: Navigation) -> str:
         return ""
     scores = results.means["normals"]
     said = listed([f"{_span(scores, model)} in {name}" for model, name in enumerate(results.models)])
-    held = levels(results)
     random = results.random.selectivity[:, results.comparable].mean(1)
-    against = [
-        _placed(results, scores, np.full(len(results.models), held["chance"][1]), f"chance ({_short(held, 'chance')})"),
-        _placed(results, scores, random, f"random directions ({_short(held, 'random')})"),
-        _placed(
-            results,
-            scores,
-            np.full(len(results.models), held["labels"][1]),
-            f"what the correlations of labels alone would give ({_short(held, 'labels')})",
-        ),
-    ]
-    return f"Selectivity, an attribute's share of all that an edit moves, is on average {said}. {' '.join(against)}"
+    sides: dict[str, list[str]] = {}
+    for kind, (called, value) in levels(results).items():
+        level = random if kind == "random" else np.full(len(results.models), value)
+        name = _NAMES_OF_LEVELS.get(kind, called)
+        sides.setdefault(_side(results, scores, level), []).append(f"{name} ({wording.fixed(value, 3)})")
+    against = " ".join(_capital(f"{side} {listed(names)}.") for side, names in sides.items())
+    return f"Selectivity, an attribute's share of all that an edit moves, is on average {said}. {against}"
 
 
-def _short(held: dict[str, tuple[str, float]], kind: str) -> str:
-    return wording.fixed(held[kind][1], 3)
-
-
-def _placed(results: Navigation, scores: Interval, levels: np.ndarray, called: str) -> str:
-    """Say which models' intervals are above a level, and which are below; levels f32[M]."""
+def _side(results: Navigation, scores: Interval, level: np.ndarray) -> str:
+    """Say which models' intervals are above a level f32[M], and which are below, as the beginning of a sentence."""
     sides = {
-        "above": scores.low > levels,
-        "below": scores.high < levels,
-        "not told apart from": (scores.low <= levels) & (scores.high >= levels),
+        "above": scores.low > level,
+        "below": scores.high < level,
+        "not told apart from": (scores.low <= level) & (scores.high >= level),
     }
-    parts = [f"{_who(results, which)} {side}" for side, which in sides.items() if which.any()]
-    return f"{_capital('; '.join(parts))} {called}."
+    return ", ".join(f"{_who(results, which)} {side}" for side, which in sides.items() if which.any())
 
 
 def _who(results: Navigation, which: np.ndarray) -> str:
@@ -149,11 +140,14 @@ def _single(results: Navigation) -> str:
     sure = equal & (single.certainty >= SURE) & (single.selectivity.low > normals.selectivity.high)
     of = f"of {cases.sum()} cases (an attribute of a model that its normal moves by the target and the judge can tell)"
     if not equal.any():
-        text = f"A single latent never does an attribute's work: it moves the attribute as far and as selectively in 0 {of}."
+        text = (
+            "A single latent never does an attribute's work: the one that tells it best moves it by the target, and no "
+            f"less selectively than the normal does, in 0 {of}."
+        )
     else:
         text = (
-            f"A single latent moves an attribute as far as the target and, by the estimates, no less selectively than "
-            f"the normal in {equal.sum()} {of}: {_cases(results, equal)}. "
+            f"The single latent that tells an attribute best moves it by the target and, by the estimates, no less "
+            f"selectively than the normal in {equal.sum()} {of}: {_cases(results, equal)}. "
         )
         text += (
             f"The intervals are apart for {_cases(results, sure)}."
@@ -203,8 +197,8 @@ def _leaning(results: Navigation) -> str:
         f"Normals lean on {wording.fixed(float(np.nanmean(bounds.participation)), 1)} latents on average; the largest "
         f"component of one averages {wording.fixed(float(np.nanmean(found)), 2)}, and at most it is "
         f"{wording.fixed(float(found[model, attribute]), 2)} ({looks.named(results.attributes[attribute])} in "
-        f"{results.models[model]}), where 1 is a single latent and {wording.fixed(1 / np.sqrt(max(latents, 1)), 2)} the "
-        "least."
+        f"{results.models[model]}), where 1 is a single latent and {wording.fixed(1 / np.sqrt(max(latents, 1)), 2)} "
+        "the least."
     )
 
 
@@ -223,8 +217,8 @@ def _conditioning(results: Navigation) -> str:
     return (
         f"Projecting {wording.count(others, 'other')} out of a normal ({which} "
         f"{'that were chosen' if which != 'normals' else 'nearest in angle'}) makes the edit more selective in "
-        f"{better.sum()} of {cases.sum()} cases and less in {worse.sum()} (intervals without 0); of the attribute's own "
-        f"effect at the same step {middle} is left (median), and in {lost.sum()} the target is no longer reached."
+        f"{better.sum()} of {cases.sum()} cases and less in {worse.sum()} (intervals without 0); of the attribute's "
+        f"own effect at the same step {middle} is left (median), and in {lost.sum()} the target is no longer reached."
     )
 
 
@@ -251,8 +245,8 @@ def _out_of_reach(results: Navigation) -> str:
     parts = []
     if unreadable:
         parts.append(
-            f"The judge cannot tell {cut_short(unreadable)} on the reconstructions of one model or more (area under ROC "
-            f"below {READABLE:g})."
+            f"The judge cannot tell {cut_short(unreadable)} on the reconstructions of one model or more (area under "
+            f"ROC below {READABLE:g})."
         )
     moved = results.normals.steerable
     never = [name for name, own in zip(names, moved.T, strict=True) if not own.any()]

@@ -10,7 +10,7 @@ from jaxvae.report import style
 MOST_FEATURED = 10
 WELL_KNOWN = ("Male", "Smiling", "Eyeglasses", "Young", "Blond_Hair", "Bald")
 """What readers of papers on faces look for, where the data has it."""
-FAR_APART = 0.5  # of a row, what the marks of all models share
+FAR_APART = 0.7  # of a row, what the marks of all models share
 
 
 def named(attribute: str) -> str:

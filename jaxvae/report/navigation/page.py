@@ -66,7 +66,7 @@ def _facts(results: Navigation) -> list[tuple[str, str]]:
             facts.append((called, f"{spec[name]:,}".replace(",", " ")))
     facts.append(("judge", str(spec.get("scorer", "unknown"))))
     told = results.judge.area
-    facts.append(("its area under ROC, mean", wording.fixed(float(told.mean()), 3)))
+    facts.append(("judge's mean area under ROC", wording.fixed(float(told.mean()), 3)))
     if environment.get("device"):
         facts.append(("device", str(environment["device"])))
     seconds = environment.get("seconds")
@@ -103,7 +103,9 @@ class _Drawer:
         if not found:
             return []
         named = {f"{heading}: {part}" if part else heading: png for part, png in found.items()}
-        return [(f"figure-{name}", heading, document.figure(named, caption, photographs=photographs))]
+        if photographs:  # they are many, and what they are has to be said before
+            return [(f"figure-{name}", heading, document.note(caption) + document.figure(named, "", photographs=True))]
+        return [(f"figure-{name}", heading, document.figure(named, caption))]
 
 
 def _file_name(words: str) -> str:
@@ -115,7 +117,7 @@ def _edits(results: Navigation, draw: _Drawer) -> list[document.Section]:
     heading, caption = document.explanation(pictures.plot_edits.__doc__, "Images moved along attributes.")
     featured = looks.featured(results)
     rest = [number for number in looks.by_selectivity(results).tolist() if number not in featured]
-    content = document.figure(_rows(results, draw, featured, 2), caption, photographs=True)
+    content = document.note(caption) + document.figure(_rows(results, draw, featured, 2), "", photographs=True)
     others = document.figure(_rows(results, draw, rest, 1), "", photographs=True) if rest else ""
     if others:
         more = escape(wording.count(len(rest), "more attribute"))
@@ -146,20 +148,20 @@ def _models(results: Navigation) -> list[document.Section]:
     note = (
         "Means over the attributes that models are compared by, with 95% intervals over edited images. Reconstruction "
         "and KL: nats per held-out image, lower is better and cheaper. Selectivity: see above. Gap: how far the "
-        "attribute is ahead of what moves next most, as a share of its own move; at most 1, below 0 where another moves "
-        "more. Leakage: root mean square move of all others, sd of scores, 0 is best. Step: sd of the codes. Kept: own "
-        "effect of the conditioned direction at the same step, 1 is all. Found and drift on return: how far the edited "
-        "picture, encoded again, has moved along and across the direction, as a share of the step; 1 and 0 are best. "
-        "Pixels per sd: root mean square change in units of white for one sd of the score. Steerable: attributes that "
-        "reach the target."
+        "attribute is ahead of what moves next most, as a share of its own move; at most 1, below 0 where another "
+        "moves more. Leakage: root mean square move of all others, sd of scores, 0 is best. Step: sd of the codes. "
+        "Kept: own effect of the conditioned direction at the same step, 1 is all. Found and drift on return: how far "
+        "the edited picture, encoded again, has moved along and across the direction, as a share of the step; 1 and 0 "
+        "are best. Pixels per sd: root mean square change in units of white for one sd of the score. Steerable: "
+        "attributes that reach the target."
     )
     return [("models", "Models", document.note(note) + numbers.models(results))]
 
 
 def _cases(results: Navigation) -> list[document.Section]:
     note = (
-        "A row is an attribute of a model; columns as above, and as in table.csv. Red: unsteerable (no step tried moves "
-        "it by the target; scores are at the longest step), or not told by the judge. Click a heading to sort."
+        "A row is an attribute of a model; columns as above, and as in table.csv. Red: unsteerable (no step tried "
+        "moves it by the target; scores are at the longest step), or not told by the judge. Click a heading to sort."
     )
     return [("cases", "Attributes of models", document.note(note) + numbers.cases(results))]
 

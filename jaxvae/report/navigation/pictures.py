@@ -25,34 +25,32 @@ def plot_edits(results: Navigation, attribute: int, num_images: int = 2) -> Figu
     """
     moved = results.shown.edits[:, attribute, :num_images]
     num_models, num_images, num_steps, height, width = moved.shape[:5]
-    tile = float(np.clip(9.6 / (num_images * (num_steps + 1)), SMALLEST, LARGEST))
-    made = style.figure(
-        ROW_OF_LABELS + tile * num_images * (num_steps + 1.2), 0.75 + 1.08 * tile * num_models * height / width
-    )
-    ratios = [1, num_steps] * num_images
-    grid = made.add_gridspec(1, len(ratios), width_ratios=ratios)
-    labels = [_said(results, model, attribute) for model in range(num_models)]
+    block = num_steps + 2  # a column for the image, and one of paper between images
+    pictures = np.full((num_models, num_images * block - 1, *moved.shape[3:]), 255, np.uint8)
     for number in range(num_images):
-        original = np.full((num_models, 1, *moved.shape[3:]), 255, np.uint8)
-        original[0] = results.shown.originals[number]
-        axes = made.add_subplot(grid[2 * number])
-        across, down = _strip(axes, original)
-        axes.set_xticks(across, ["image"])
-        axes.set_yticks(down if number == 0 else [], labels if number == 0 else [])
-        axes.tick_params(axis="y", labelsize=10)
-        if number == 0:
-            _paint(axes)
-        axes = made.add_subplot(grid[2 * number + 1])
-        across, down = _strip(axes, moved[:, number])
-        _name_steps(axes, across, results.shown.positions)
-        axes.set_yticks([])
-        for model, place in enumerate(down):
-            if results.normals.steerable[model, attribute]:
-                step = float(results.normals.step.value[model, attribute])
-                places = np.interp([-step, step], results.shown.positions, across)
-                below = place + height / 2 + 0.5 * images.GAP * width
-                look = {"markersize": 5, "markeredgewidth": 0, "color": style.QUALITATIVE[1], "clip_on": False}
-                axes.plot(places, [below] * 2, "^", **look)
+        pictures[0, number * block] = results.shown.originals[number]
+        pictures[:, number * block + 1 : number * block + 1 + num_steps] = moved[:, number]
+    columns = pictures.shape[1]
+    tile = float(np.clip(10.2 / columns, SMALLEST, LARGEST))
+    made = style.figure(ROW_OF_LABELS + tile * columns, 0.75 + 1.08 * tile * num_models * height / width)
+    axes = made.add_subplot()
+    across, down = _strip(axes, pictures)
+    steps, positions = _names_of_steps(results.shown.positions), results.shown.positions
+    axes.set_xticks(
+        np.concatenate([across[number * block : number * block + 1 + num_steps] for number in range(num_images)]),
+        ["image", *steps] * num_images,
+    )
+    axes.set_yticks(down, [_said(results, model, attribute) for model in range(num_models)])
+    axes.tick_params(axis="y", labelsize=10)
+    for model, label in enumerate(axes.get_yticklabels()):
+        label.set_color(looks.colour(model))
+    mark = {"markersize": 5, "markeredgewidth": 0, "color": style.QUALITATIVE[1], "clip_on": False}
+    for model, number in np.ndindex(num_models, num_images):
+        if results.normals.steerable[model, attribute]:
+            step = float(results.normals.step.value[model, attribute])
+            own = across[number * block + 1 : number * block + 1 + num_steps]
+            below = down[model] + height / 2 + 0.5 * images.GAP * width
+            axes.plot(np.interp([-step, step], positions, own), [below] * 2, "^", **mark)
     made.suptitle(looks.named(results.attributes[attribute]), x=0.01, ha="left", fontsize=14, fontweight="bold")
     return made
 
@@ -65,11 +63,6 @@ def _said(results: Navigation, model: int, attribute: int) -> str:
     return f"{results.models[model]}\nselectivity {wording.fixed(float(selectivity), 3)}"
 
 
-def _paint(axes: Axes) -> None:
-    for model, label in enumerate(axes.get_yticklabels()):
-        label.set_color(looks.colour(model))
-
-
 def _strip(axes: Axes, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     across, down = images.tiles(axes, pictures.astype(np.float32) / 255)
     axes.xaxis.tick_top()
@@ -77,10 +70,9 @@ def _strip(axes: Axes, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return across, down
 
 
-def _name_steps(axes: Axes, across: np.ndarray, positions: np.ndarray) -> None:
+def _names_of_steps(positions: np.ndarray) -> list[str]:
     names = [f"{position:+g}".replace("-", "−") if position else "0" for position in np.round(positions, 2).tolist()]
-    names[-1] += " sd"
-    axes.set_xticks(across, names)
+    return [*names[:-1], f"{names[-1]} sd"]
 
 
 @style.styled
@@ -116,12 +108,12 @@ def _latents(results: Navigation, model: int) -> Figure:
     grid = made.add_gridspec(1, 2)
     left = made.add_subplot(grid[0])
     across, down = _strip(left, alone)
-    _name_steps(left, across, results.shown.positions)
+    left.set_xticks(across, _names_of_steps(results.shown.positions))
     left.set_yticks(down, [f"{'+' if n >= 0 else '−'}z{d}" for d, n in zip(order, signed, strict=True)])
     left.set_title("single latent", loc="left", fontsize=12)
     right = made.add_subplot(grid[1])
     across, down = _strip(right, directed)
-    _name_steps(right, across, results.shown.positions)
+    right.set_xticks(across, _names_of_steps(results.shown.positions))
     right.yaxis.tick_right()
     right.tick_params(length=0)
     words = [
