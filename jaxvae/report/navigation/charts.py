@@ -27,8 +27,8 @@ def plot_selectivity(results: Navigation) -> Figure:
     target is never reached. For scale: chance, 1/A (line); what random directions and the first principal component of
     the codes reach at the same step, mean over models; and what the correlations of the labels alone would give, if
     everything moved as far as it goes with the attribute in the data. Grey names: attributes that the judge cannot tell
-    on some model's reconstructions, or that some model does not move; the means leave them out. The axis is logarithmic;
-    what is below a third of chance stands at its left edge.
+    on some model's reconstructions, or that some model does not move; the means leave them out. The axis is
+    logarithmic; what is below a third of chance stands at its left edge.
     """
     order = looks.by_selectivity(results)
     columns = 1 if len(order) <= TALLEST else 2
@@ -36,14 +36,15 @@ def plot_selectivity(results: Navigation) -> Figure:
     row = ROW if len(results.models) <= 6 else 0.05 * len(results.models)
     made = style.figure(7.2 if columns == 1 else 12.0, 0.7 + row * tallest)
     drawn = made.subplots(1, columns, squeeze=False)[0]
-    edge = 1 / (3 * len(order))
+    edge, farthest = 1 / (3 * len(order)), max(results.by_labels.max(), np.nanmax(results.normals.selectivity.high))
+    most = float(np.clip(1.25 * farthest, 2 / len(order), 1.0))
     for axes, some in zip(drawn, np.array_split(order, columns), strict=True):
         places = np.arange(len(some))
         axes.axvline(1 / len(order), color=style.FAINT, linewidth=1.2, zorder=1)
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.set_xticks(*zip(*((tick, f"{tick:g}") for tick in TICKS if tick > edge), strict=True))
-        axes.set_xlim(edge, 1.0)
+        axes.set_xticks(*zip(*((tick, f"{tick:g}") for tick in TICKS if edge < tick <= most), strict=True))
+        axes.set_xlim(edge, most)
         grey = {"linestyle": "", "color": style.FAINT, "zorder": 2}
         axes.plot(np.maximum(results.random.selectivity.mean(0)[some], edge), places, "|", markersize=9, **grey)
         axes.plot(np.maximum(results.principal.selectivity.mean(0)[some], edge), places, "x", markersize=6, **grey)
@@ -82,8 +83,8 @@ def plot_trade_off(results: Navigation) -> Figure | None:
     Mean selectivity over the attributes that the judge can tell on every model's reconstructions and that every model's
     normal moves by the target; bars are 95% intervals over edited images. Filled: along normals of boundaries; hollow,
     a little to the right of their place: along the single latent that tells each attribute best. Up is more selective,
-    left is a better reconstruction or a cheaper code. Reconstruction is the cross-entropy at the posterior mean and KL that to N(0, I), nats per held-out
-    image. A mark is one trained network: the bars know nothing of training seeds.
+    left is a better reconstruction or a cheaper code. Reconstruction is the cross-entropy at the posterior mean, and KL
+    that to N(0, I), in nats per held-out image. A mark is one trained network: the bars know nothing of training seeds.
     """
     if len(results.models) < 2 or not results.comparable.any():
         return None

@@ -10,7 +10,7 @@ from jaxvae.report.navigation import looks
 
 MAX_LATENTS = 12
 ROW_OF_LABELS = 1.75  # inches
-LARGEST, SMALLEST = 1.0, 0.5  # inches of a tile
+LARGEST, SMALLEST = 0.7, 0.5  # inches of a tile
 
 
 @style.styled
