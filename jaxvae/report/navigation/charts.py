@@ -235,7 +235,7 @@ def plot_boundaries(results: Navigation) -> Figure:
         drawn[2].axvline(1 / np.sqrt(latents.max()), color=style.FAINT, linewidth=1.2, zorder=1)
     drawn[2].set_xlim(0, 1.03)
     drawn[1].set_xlim(right=1.03)
-    drawn[3].set_xlim(left=0)
+    drawn[3].set_xlim(0, 1.06 * max(1.0, float(np.nanmax(bounds.participation, initial=1.0))))
     looks.name_rows(drawn[0], results, order)
     style.legend_above(made, [*looks.handles(results), Line2D([], [], color=style.FAINT, label="chance, or least")])
     return made

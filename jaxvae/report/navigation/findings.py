@@ -127,7 +127,8 @@ def _costs(results: Navigation) -> str:
 
 
 def _signed(value: float) -> str:
-    return ("+" if value >= 0 else "") + wording.fixed(value, 1)
+    value = round(value, 1)
+    return ("+" if value > 0 else "±" if value == 0 else "") + wording.fixed(abs(value) if value == 0 else value, 1)
 
 
 def _single(results: Navigation) -> str:

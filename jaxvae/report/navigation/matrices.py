@@ -18,15 +18,15 @@ def plot_matrices(results: Navigation) -> Figure | None:
     Row i of a model: how far the judge's score of each attribute j has moved, R, in standard deviations that it has
     over real images, when codes are moved along the normal of attribute i by the step at which i itself has moved by
     the target. Blue: more of it, red: less. A clean model is a diagonal; chance is a full row. Beside them the
-    correlations of the labels: what goes with what in the data. A cross marks rows that never reach the target and are
-    shown at the longest step. Attributes whose labels go together are neighbours.
+    correlations of the labels of held-out images: what goes with what in the data. A cross marks rows that never reach
+    the target and are shown at the longest step. Attributes whose labels go together are neighbours.
     """
     number = len(results.attributes)
     if number < 2:
         return None
     order = looks.neighbours(results.labels)
     target = float(results.spec.get("target", 1.0))
-    panels = [("labels of held-out images", results.labels, None)]
+    panels = [("labels", results.labels, None)]
     for model, name in enumerate(results.models):
         panels.append((name, results.normals.matrix[model] / target, results.normals.steerable[model]))
     cell = 0.42 if number <= MAX_NUMBERS else max(0.1, min(0.25, 4.6 / number))
@@ -61,7 +61,7 @@ def _map(axes: Axes, table: np.ndarray, steerable: np.ndarray | None, cell: floa
     for row, column in np.ndindex(table.shape) if len(table) <= MAX_NUMBERS else ():
         if np.isfinite(table[row, column]) and row != column:
             colour = "white" if abs(table[row, column]) > 0.6 else "#222222"
-            text = wording.fixed(float(table[row, column]), 1)
+            text = wording.fixed(round(float(table[row, column]), 1) + 0.0, 1)  # + 0.0: no −0.0
             axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
     if steerable is not None and not steerable.all():
         where = np.flatnonzero(~steerable)
