@@ -11,7 +11,7 @@ from jaxvae.data import from_arrays
 from jaxvae.navigate import study
 from jaxvae.navigate.scores import Interval
 from jaxvae.report import write_navigation
-from jaxvae.report.navigation import looks
+from jaxvae.report.navigation import looks, reading
 from jaxvae.report.navigation.findings import findings
 from pages import Page
 
@@ -106,7 +106,7 @@ def test_the_page_is_self_contained_and_complete(results, tmp_path, caplog):
     figures = sorted((path.parent / "figures").iterdir())
     assert all(file.read_bytes()[:4] == b"\x89PNG" for file in figures)
     assert page.tags.count("img") == len(figures)
-    for name in (*results.models, *map(looks.named, results.attributes), "squares"):
+    for name in (*results.models, *map(reading.named, results.attributes), "squares"):
         assert name in page.text
     for _, sentence in findings(results):
         assert sentence in page.text
@@ -221,7 +221,7 @@ def test_networks_are_not_taken_for_methods(two):
 def test_attributes_whose_labels_go_together_are_neighbours():
     group = np.array([0, 1, 2, 0, 1, 2, 0])
     correlations = np.where(group[:, None] == group, 0.8, -0.1) + 0.2 * np.eye(7)
-    order = looks.neighbours(correlations)
+    order = reading.neighbours(correlations)
     assert sorted(order) == list(range(7))
     assert (np.diff(group[order]) != 0).sum() == 2
 
@@ -238,5 +238,9 @@ def test_well_known_attributes_are_among_those_shown_first(two):
     )
     scores.selectivity.value[:, -2:] = 0.01
     judge = two.judge._replace(rebuilt_area=wide(two.judge.rebuilt_area))
-    chosen = looks.featured(dataclasses.replace(two, attributes=names, normals=scores, judge=judge))
-    assert len(chosen) == looks.MOST_FEATURED and {12, 13} == set(chosen[-2:])
+    chosen = reading.featured(dataclasses.replace(two, attributes=names, normals=scores, judge=judge))
+    assert len(chosen) == reading.MOST_FEATURED and {12, 13} == set(chosen[-2:])
+
+
+def test_many_models_have_looks_of_their_own():
+    assert len({(looks.colour(model), looks.marker(model)) for model in range(20)}) == 20

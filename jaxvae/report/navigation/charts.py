@@ -9,7 +9,7 @@ from matplotlib.ticker import NullLocator
 from jaxvae.navigate import Navigation
 from jaxvae.navigate.scores import Interval
 from jaxvae.report import style
-from jaxvae.report.navigation import looks
+from jaxvae.report.navigation import looks, reading
 
 ROW = 0.3  # inches
 TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
@@ -30,7 +30,7 @@ def plot_selectivity(results: Navigation) -> Figure:
     on some model's reconstructions, or that some model does not move; the means leave them out. The axis is
     logarithmic; what is below a third of chance stands at its left edge.
     """
-    order = looks.by_selectivity(results)
+    order = reading.by_selectivity(results)
     columns = 1 if len(order) <= TALLEST else 2
     tallest = -(-len(order) // columns)
     row = ROW if len(results.models) <= 6 else 0.05 * len(results.models)
@@ -116,19 +116,9 @@ def plot_trade_off(results: Navigation) -> Figure | None:
     return made
 
 
-def levels(results: Navigation) -> dict[str, tuple[str, float]]:
-    """Return what a mean selectivity is held against: what it is called, and how large it is."""
-    chosen = results.comparable
-    return {
-        "chance": ("chance", 1 / len(results.attributes)),
-        "random": ("random directions", float(results.random.selectivity[:, chosen].mean())),
-        "labels": ("labels alone", float(results.by_labels[chosen].mean())),
-    }
-
-
 def _levels(axes: Axes, results: Navigation, reached: float) -> None:
     """Draw what the scores are held against as lines with names; at the upper edge what is far above them."""
-    found = levels(results)
+    found = reading.levels(results)
     same = abs(found["chance"][1] - found["random"][1]) < 0.05 * max(reached, found["chance"][1])
     for kind, (called, value) in found.items():
         if same and kind == "random":
@@ -174,7 +164,7 @@ def plot_directions(results: Navigation) -> Figure | None:
         look = {"s": 22, "alpha": 0.75, "edgecolors": "none"}
         right.scatter(kept, gain, marker=looks.marker(model), color=looks.colour(model), **look)
     reached = max(float(np.max(results.means[kind].high)) for kind in kinds[:3])
-    found = {kind: level for kind, level in levels(results).items() if kind != "random"}
+    found = {kind: level for kind, level in reading.levels(results).items() if kind != "random"}
     for kind, (called, value) in found.items():
         if value > OUT_OF_REACH * reached:
             text = {"fontsize": 10, "color": style.FAINT, "ha": "right", "va": "bottom"}
@@ -211,7 +201,7 @@ def plot_boundaries(results: Navigation) -> Figure:
     lines: chance, or the least there can be. Grey names: attributes that models are not
     compared by.
     """
-    order = looks.by_selectivity(results)
+    order = reading.by_selectivity(results)
     bounds = results.boundaries
     latents = results.alive.sum(1)
     row = 0.24 if len(results.models) <= 6 else 0.04 * len(results.models)

@@ -9,8 +9,7 @@ from jaxvae.navigate import Navigation
 from jaxvae.navigate.results import READABLE
 from jaxvae.navigate.scores import Interval
 from jaxvae.report import wording
-from jaxvae.report.navigation import looks
-from jaxvae.report.navigation.charts import levels
+from jaxvae.report.navigation import reading
 
 MOST_NAMED = 6
 _NAMES_OF_LEVELS = {"labels": "what the correlations of labels alone would give"}
@@ -62,7 +61,7 @@ def _selectivity(results: Navigation) -> str:
     said = listed([f"{_span(scores, model)} in {name}" for model, name in enumerate(results.models)])
     random = results.random.selectivity[:, results.comparable].mean(1)
     sides: dict[str, list[str]] = {}
-    for kind, (called, value) in levels(results).items():
+    for kind, (called, value) in reading.levels(results).items():
         level = random if kind == "random" else np.full(len(results.models), value)
         name = _NAMES_OF_LEVELS.get(kind, called)
         sides.setdefault(_side(results, scores, level), []).append(f"{name} ({wording.fixed(value, 3)})")
@@ -174,7 +173,7 @@ def _single(results: Navigation) -> str:
 def _cases(results: Navigation, which: np.ndarray) -> str:
     """Name attributes of models, those that most models share first."""
     found = [
-        f"{looks.named(results.attributes[a])} ({_names(results, which[:, a])})"
+        f"{reading.named(results.attributes[a])} ({_names(results, which[:, a])})"
         for a in np.argsort(-which.sum(0), kind="stable")
         if which[:, a].any()
     ]
@@ -197,7 +196,7 @@ def _leaning(results: Navigation) -> str:
     return (
         f"Normals lean on {wording.fixed(float(np.nanmean(bounds.participation)), 1)} latents on average; the largest "
         f"component of one averages {wording.fixed(float(np.nanmean(found)), 2)}, and at most it is "
-        f"{wording.fixed(float(found[model, attribute]), 2)} ({looks.named(results.attributes[attribute])} in "
+        f"{wording.fixed(float(found[model, attribute]), 2)} ({reading.named(results.attributes[attribute])} in "
         f"{results.models[model]}), where 1 is a single latent and {wording.fixed(1 / np.sqrt(max(latents, 1)), 2)} "
         "the least."
     )
@@ -241,7 +240,7 @@ def _coming_back(results: Navigation) -> str:
 
 
 def _out_of_reach(results: Navigation) -> str:
-    names = [looks.named(name) for name in results.attributes]
+    names = [reading.named(name) for name in results.attributes]
     unreadable = [name for name, told in zip(names, results.readable, strict=True) if not told]
     parts = []
     if unreadable:

@@ -1,4 +1,4 @@
-"""Which attributes come first, in which order, and how a model looks, in all figures alike. Knows no figure."""
+"""How models and attributes look in all figures alike. Knows no numbers."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -6,53 +6,9 @@ from matplotlib.lines import Line2D
 
 from jaxvae.navigate import Navigation
 from jaxvae.report import style
+from jaxvae.report.navigation.reading import named
 
-MOST_FEATURED = 10
-WELL_KNOWN = ("Male", "Smiling", "Eyeglasses", "Young", "Blond_Hair", "Bald")
-"""What readers of papers on faces look for, where the data has it."""
 FAR_APART = 0.7  # of a row, what the marks of all models share
-
-
-def named(attribute: str) -> str:
-    """Write the name of an attribute as words."""
-    return attribute.replace("_", " ")
-
-
-def by_selectivity(results: Navigation) -> np.ndarray:
-    """Return i32[A], attributes from the most selective normals, mean over models, to the least.
-
-    Those that models are compared by stand before the others.
-    """
-    mean = np.nan_to_num(results.normals.selectivity.value).mean(0)
-    return np.lexsort((-mean, ~results.comparable))
-
-
-def featured(results: Navigation) -> list[int]:
-    """Choose the attributes that are worth a look, in the order of `by_selectivity`."""
-    order = by_selectivity(results).tolist()
-    known = [number for number in order if results.attributes[number] in WELL_KNOWN]
-    chosen = [*known, *(number for number in order if number not in known)][:MOST_FEATURED]
-    return [number for number in order if number in chosen]
-
-
-def neighbours(correlations: np.ndarray) -> np.ndarray:
-    """Order A attributes so that those whose labels go together are neighbours.
-
-    Average linkage of 1 - ρ; of the four ways to put two clusters side by side, the one whose ends are nearest.
-
-    Args:
-        correlations: f32[A, A].
-    """
-    far = 1.0 - np.asarray(correlations, float)
-    clusters = [[number] for number in range(len(far))]
-    while len(clusters) > 1:
-        pairs = [(a, b) for a in range(len(clusters)) for b in range(a + 1, len(clusters))]
-        first, second = min(pairs, key=lambda pair: far[np.ix_(clusters[pair[0]], clusters[pair[1]])].mean())
-        right, left = clusters.pop(second), clusters.pop(first)
-        ways = [(one, other) for one in (left, left[::-1]) for other in (right, right[::-1])]
-        one, other = min(ways, key=lambda way: far[way[0][-1], way[1][0]])
-        clusters.append([*one, *other])
-    return np.array(clusters[0] if clusters else [], int)
 
 
 def colour(model: int) -> str:
@@ -61,8 +17,8 @@ def colour(model: int) -> str:
 
 
 def marker(model: int) -> str:
-    """Return the mark of a model."""
-    return style.MARKERS[model % len(style.MARKERS)]
+    """Return the mark of a model; with the second round of colours marks move on by one, so that no two look alike."""
+    return style.MARKERS[(model + model // len(style.QUALITATIVE)) % len(style.MARKERS)]
 
 
 def handles(results: Navigation) -> list[Line2D]:

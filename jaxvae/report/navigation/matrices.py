@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from jaxvae.navigate import Navigation
 from jaxvae.report import style, wording
-from jaxvae.report.navigation import looks
+from jaxvae.report.navigation import reading
 
 MAX_NUMBERS = 10  # attributes; beyond, cells are too small to be written into
 
@@ -24,7 +24,7 @@ def plot_matrices(results: Navigation) -> Figure | None:
     number = len(results.attributes)
     if number < 2:
         return None
-    order = looks.neighbours(results.labels)
+    order = reading.neighbours(results.labels)
     target = float(results.spec.get("target", 1.0))
     panels = [("labels", results.labels, None)]
     for model, name in enumerate(results.models):
@@ -40,7 +40,7 @@ def plot_matrices(results: Navigation) -> Figure | None:
     for place, (axes, (title, table, steerable)) in enumerate(zip(drawn, panels, strict=False)):
         image = _map(axes, table[np.ix_(order, order)], None if steerable is None else steerable[order], cell)
         axes.set_title(title, loc="left", fontsize=12)
-        _names(axes, [looks.named(results.attributes[a]) for a in order], letters)
+        _names(axes, [reading.named(results.attributes[a]) for a in order], letters)
         axes.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(panels))
     for axes in drawn[len(panels) :]:
         axes.set_visible(False)
@@ -65,7 +65,7 @@ def _map(axes: Axes, table: np.ndarray, steerable: np.ndarray | None, cell: floa
             axes.text(column, row, text, ha="center", va="center", fontsize=9, color=colour)
     if steerable is not None and not steerable.all():
         where = np.flatnonzero(~steerable)
-        axes.scatter(where, where, marker="x", s=(35 * cell) ** 2, linewidths=1.2, color="#222222")
+        axes.scatter(where, where, marker="X", s=(45 * cell) ** 2, linewidths=0.7, color="white", edgecolors="#222222")
     return image
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxvae.navigate import Navigation
 from jaxvae.report import tables, wording
-from jaxvae.report.navigation import looks
+from jaxvae.report.navigation import reading
 
 Row = dict[str, Any]
 
@@ -101,9 +101,9 @@ def models(results: Navigation) -> str:
 
 def judged(results: Navigation) -> str:
     """Return a table of what the judge can tell; in red what it cannot on some model's reconstructions."""
-    judge, order = results.judge, looks.by_selectivity(results)
+    judge, order = results.judge, reading.by_selectivity(results)
     columns: dict[str, list[tables.Cell]] = {
-        "attribute": tables.words(looks.named(results.attributes[a]) for a in order),
+        "attribute": tables.words(reading.named(results.attributes[a]) for a in order),
         "readable": tables.words("yes" if results.readable[a] else "no" for a in order),
         "share": _numbers(judge.share[order], 3),
         "area, images": _numbers(judge.area[order], 3),
@@ -118,12 +118,12 @@ def judged(results: Navigation) -> str:
 
 def cases(results: Navigation) -> str:
     """Return a table of each attribute of each model; in red those that are unsteerable or that cannot be told."""
-    found = [(model, a) for a in looks.by_selectivity(results) for model in range(len(results.models))]
+    found = [(model, a) for a in reading.by_selectivity(results) for model in range(len(results.models))]
     at = tuple(np.array(found).reshape(-1, 2).T)
     steerable, readable = results.normals.steerable[at], results.readable[at[1]]
     clean, trip = results.normals, results.round_trip
     columns: dict[str, list[tables.Cell]] = {
-        "attribute": tables.words(looks.named(results.attributes[a]) for _, a in found),
+        "attribute": tables.words(reading.named(results.attributes[a]) for _, a in found),
         "model": tables.words(results.models[model] for model, _ in found),
         "steerable": tables.words("yes" if yes else "no" for yes in steerable),
     }

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from jaxvae.navigate import Navigation
 from jaxvae.report import document, wording
-from jaxvae.report.navigation import charts, looks, matrices, numbers, pictures
+from jaxvae.report.navigation import charts, matrices, numbers, pictures, reading
 from jaxvae.report.navigation.findings import findings
 from jaxvae.report.saving import save_figure
 from jaxvae.training import workdir
@@ -115,8 +115,8 @@ def _file_name(words: str) -> str:
 def _edits(results: Navigation, draw: _Drawer) -> list[document.Section]:
     """Draw the attributes that are worth a look, and in a fold the others, smaller."""
     heading, caption = document.explanation(pictures.plot_edits.__doc__, "Images moved along attributes.")
-    featured = looks.featured(results)
-    rest = [number for number in looks.by_selectivity(results).tolist() if number not in featured]
+    featured = reading.featured(results)
+    rest = [number for number in reading.by_selectivity(results).tolist() if number not in featured]
     content = document.note(caption) + document.figure(_rows(results, draw, featured, 2), "", photographs=True)
     others = document.figure(_rows(results, draw, rest, 1), "", photographs=True) if rest else ""
     if others:
@@ -130,7 +130,7 @@ def _rows(results: Navigation, draw: _Drawer, attributes: Iterable[int], num_ima
     for number in attributes:
         name = results.attributes[number]
         drawn = draw.picture(f"edits_{number + 1}_{_file_name(name)}", pictures.plot_edits, number, num_images)
-        found |= {f"Images moved along {looks.named(name)}": png for png in drawn.values()}
+        found |= {f"Images moved along {reading.named(name)}": png for png in drawn.values()}
     return found
 
 

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from jaxvae.navigate import Navigation
 from jaxvae.report import images, style, wording
-from jaxvae.report.navigation import looks
+from jaxvae.report.navigation import looks, reading
 
 MAX_LATENTS = 12
 ROW_OF_LABELS = 1.75  # inches
@@ -51,7 +51,7 @@ def plot_edits(results: Navigation, attribute: int, num_images: int = 2) -> Figu
             own = across[number * block + 1 : number * block + 1 + num_steps]
             below = down[model] + height / 2 + 0.5 * images.GAP * width
             axes.plot(np.interp([-step, step], positions, own), [below] * 2, "^", **mark)
-    made.suptitle(looks.named(results.attributes[attribute]), x=0.01, ha="left", fontsize=14, fontweight="bold")
+    made.suptitle(reading.named(results.attributes[attribute]), x=0.01, ha="left", fontsize=14, fontweight="bold")
     return made
 
 
@@ -117,7 +117,7 @@ def _latents(results: Navigation, model: int) -> Figure:
     right.yaxis.tick_right()
     right.tick_params(length=0)
     words = [
-        f"{looks.named(results.attributes[among[a]])}\nn = {wording.fixed(abs(float(n)), 2)}"
+        f"{reading.named(results.attributes[among[a]])}\nn = {wording.fixed(abs(float(n)), 2)}"
         for a, n in zip(leaning, signed, strict=True)
     ]
     right.set_yticks(down, words)
