@@ -1,5 +1,6 @@
-"""Turns finished Results into figures, a self-contained page and a terminal table. Knows no model and no flag."""
+"""Turns finished Results and Navigations into figures, self-contained pages and tables. Knows no model and no flag."""
 
+from jaxvae.report.navigation import write_navigation
 from jaxvae.report.notebook import notebook_table
 from jaxvae.report.page import explained, write_report
 from jaxvae.report.plots import PLOTS
@@ -15,5 +16,6 @@ __all__ = [
     "summary",
     "terminal_table",
     "write_all",
+    "write_navigation",
     "write_report",
 ]

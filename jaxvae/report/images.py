@@ -31,7 +31,7 @@ def plot_reconstructions(results: Results) -> Figure | None:
     for row, showcase in enumerate(shown):
         axes = made.add_subplot(len(shown), 1, row + 1)
         pairs = np.stack([showcase.originals[:columns], showcase.reconstructions[:columns]])
-        across, down = _tiles(axes, pairs)
+        across, down = tiles(axes, pairs)
         axes.set_yticks(down, ["original", "rebuilt"])
         axes.set_xticks(across, [str(index + 1) for index in range(len(across))])
         if row + 1 < len(shown):
@@ -66,7 +66,7 @@ def _label_swap(results: Results, showcase: Showcase, swap: LabelSwap) -> Figure
     tile = min(0.75, 9.0 / (columns + 2))
     made = style.figure(1.6 + tile * (columns + 2), 1.2 + rows * tile * height / width)
     axes = made.add_subplot()
-    across, down = _tiles(axes, grid)
+    across, down = tiles(axes, grid)
     axes.set_xticks([across[0], *across[2:]], ["image", *map(str, swap.called or swap.values)])
     axes.set_yticks(down, [str(truth) for truth in swap.truth])
     axes.set_xlabel(f"decoded with {swap.name.replace('_', ' ')}")
@@ -114,7 +114,7 @@ def _traversal(results: Results, showcase: Showcase) -> Figure:
     tile = min(0.65, 9.0 / columns)
     made = style.figure(2.6 + tile * columns, 1.2 + rows * tile * height / width)
     axes = made.add_subplot()
-    across, down = _tiles(axes, grid)
+    across, down = tiles(axes, grid)
     shown = style.thin(across, 9)
     values = np.asarray(showcase.traversal_values, float)
     axes.set_xticks([across[i] for i in shown], [wording.fixed(values[i], 1) for i in shown])
@@ -126,7 +126,7 @@ def _traversal(results: Results, showcase: Showcase) -> Figure:
     return made
 
 
-def _tiles(axes: Axes, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def tiles(axes: Axes, grid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Show images [rows, columns, H, W, C] as one picture; return the centres of columns and rows.
 
     One picture is drawn a hundred times faster than an axes for each image, and its tiles cannot drift apart.

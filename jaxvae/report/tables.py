@@ -1,5 +1,6 @@
 """The sortable tables of the page, as HTML. Knows no figures."""
 
+from collections.abc import Iterable
 from html import escape
 
 from jaxvae.report import reading, wording
@@ -17,19 +18,19 @@ def lanes(results: Results) -> str:
         "lane": [(str(lane.get("lane", "")), reading.number(lane, "lane")) for lane in rows]
     }
     for name in ("objective", "architecture"):
-        columns[name] = _words(str(lane.get(name) or "") for lane in rows)
+        columns[name] = words(str(lane.get(name) or "") for lane in rows)
     # What was swept tells lanes apart and stands first; constants are in the spec below the table.
     swept = [*reading.swept_hypers(results), *([reading.SEED] if reading.SEED in results.hyper_names else [])]
     constant = [name for name in results.hyper_names if name not in swept and _tells(rows, name)]
     for name in [*swept, *constant]:
         columns[name] = [(wording.hyper(lane.get(name)), reading.number(lane, name)) for lane in rows]
-    columns["status"] = _words(str(lane.get("status") or "ok") for lane in rows)
+    columns["status"] = words(str(lane.get("status") or "ok") for lane in rows)
     for name in results.score_names:
         measured = [reading.number(lane, name) for lane in rows]
         places = wording.decimals(measured)
         columns[name] = [(wording.fixed(value, places), value) for value in measured]
     classes = ["best" if lane is best else "" if reading.is_ok(lane) else "lost" for lane in rows]
-    return _table(columns, classes)
+    return table(columns, classes)
 
 
 def settings(results: Results) -> str | None:
@@ -40,7 +41,7 @@ def settings(results: Results) -> str | None:
     columns: dict[str, list[Cell]] = {}
     for name in ("objective", "architecture"):
         if len({lane.get(name) for lane in results.lanes}) > 1:
-            columns[name] = _words(str(group.lanes[0].get(name) or "") for group in rows)
+            columns[name] = words(str(group.lanes[0].get(name) or "") for group in rows)
     for name in reading.swept_hypers(results):
         columns[name] = [
             (wording.hyper(group.lanes[0].get(name)), reading.number(group.lanes[0], name)) for group in rows
@@ -51,7 +52,7 @@ def settings(results: Results) -> str | None:
         measured = [reading.mean_and_spread(group.lanes, name) for group in rows]
         places = wording.decimals([value for mean, deviation, _ in measured for value in (mean, deviation)])
         columns[name] = [(wording.spread(mean, deviation, places), mean) for mean, deviation, _ in measured]
-    return _table(columns, [""] * len(rows))
+    return table(columns, [""] * len(rows))
 
 
 def methods(results: Results) -> str | None:
@@ -60,7 +61,7 @@ def methods(results: Results) -> str | None:
     if not rows:
         return None
     columns: dict[str, list[Cell]] = {
-        reading.family_kind(results): _words(reading.family_name(results, group.family) for group in rows)
+        reading.family_kind(results): words(reading.family_name(results, group.family) for group in rows)
     }
     healthy = [sum(map(reading.is_ok, group.lanes)) for group in rows]
     columns["healthy lanes"] = [(f"{n} of {len(group.lanes)}", n) for n, group in zip(healthy, rows, strict=True)]
@@ -68,7 +69,7 @@ def methods(results: Results) -> str | None:
         measured = [reading.median_and_range(group.lanes, name)[:3] for group in rows]
         places = wording.decimals([value for found in measured for value in found])
         columns[name] = [(wording.span(*found, places), found[0]) for found in measured]
-    return _table(columns, [""] * len(rows))
+    return table(columns, [""] * len(rows))
 
 
 def css_class(*names: str) -> str:
@@ -77,22 +78,24 @@ def css_class(*names: str) -> str:
     return f' class="{found}"' if found else ""
 
 
-def _tells(rows: list[reading.Lane], name: str) -> bool:
-    """Tell whether a constant hyper is worth a column: some lanes have it and others do not."""
-    return len({lane.get(name) is None for lane in rows}) > 1
-
-
-def _words(found: object) -> list[Cell]:
+def words(found: Iterable[str]) -> list[Cell]:
+    """Return cells that are sorted as they are written."""
     return [(word, word) for word in found]
 
 
-def _table(columns: dict[str, list[Cell]], classes: list[str]) -> str:
+def table(columns: dict[str, list[Cell]], classes: list[str]) -> str:
+    """Return a table that is sorted by a click on a heading.
+
+    Args:
+        columns: heading -> its cells, top down; one of words stands to the left, one called status is coloured.
+        classes: of each row: "best", "lost" or "".
+    """
     is_text = {name: any(isinstance(sort, str) for _, sort in cells) for name, cells in columns.items()}
     headings = ""
     for name in columns:
         # Numbers are narrow and names of scores long: they may break at their underscores.
-        words = escape(name).replace("_", "_<wbr>")
-        headings += f'<th scope="col"{css_class("text" * is_text[name])}><button type="button">{words}</button></th>'
+        heading = escape(name).replace("_", "_<wbr>")
+        headings += f'<th scope="col"{css_class("text" * is_text[name])}><button type="button">{heading}</button></th>'
     body = []
     for row, kind in enumerate(classes):
         cells = []
@@ -105,3 +108,8 @@ def _table(columns: dict[str, list[Cell]], classes: list[str]) -> str:
         body.append(f"<tr{css_class(kind)}>{''.join(cells)}</tr>")
     rows = "\n".join(body)
     return f'<div class="scroll"><table><thead><tr>{headings}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
+
+
+def _tells(rows: list[reading.Lane], name: str) -> bool:
+    """Tell whether a constant hyper is worth a column: some lanes have it and others do not."""
+    return len({lane.get(name) is None for lane in rows}) > 1

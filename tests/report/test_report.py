@@ -1,7 +1,6 @@
 """The report: every plot on easy and hard sweeps, the page is self-contained and escaped, the tables fit."""
 
 import dataclasses
-import html.parser
 import math
 import re
 
@@ -13,6 +12,7 @@ from jaxvae.evaluate.ranking import rank
 from jaxvae.report import PLOTS, reading, save_figures, summary, terminal_table, write_report
 from jaxvae.report.encoding import Encoding
 from jaxvae.types import LabelSwap, Results, Showcase
+from pages import Page
 
 SCORES = ("mig", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "sap", "active_units")
 LOSSES = ("reconstruction", "kl", "elbo")
@@ -318,22 +318,6 @@ def test_plots_that_do_not_apply_are_left_out(made, missing):
     drawn = {name for name, plot in PLOTS.items() if figures_of(plot(made()))}
     assert not drawn & missing
     assert missing or drawn == set(PLOTS)
-
-
-class Page(html.parser.HTMLParser):
-    """Collects what a page would fetch, and its text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.fetched, self.tags, self.text = [], [], ""
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.fetched += [v for n, v in attributes if n in ("src", "href") and v and not v.startswith(("#", "data:"))]
-
-    def handle_data(self, data):
-        self.text += f" {data}"
 
 
 @pytest.fixture(scope="module")

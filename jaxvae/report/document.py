@@ -1,0 +1,114 @@
+"""What every page is made of: one file that needs nothing else, to be mailed, archived and opened offline.
+
+Knows no results and no matplotlib. Every string that is not written here goes through `html.escape`: flags, names and
+reasons are other people's text.
+"""
+
+import base64
+import io
+import json
+import os
+import pathlib
+import string
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from PIL import Image
+
+from jaxvae.report import style, tables
+from jaxvae.training.workdir import write_text
+
+PIXELS_PER_CSS_PIXEL = style.DPI / 96  # a CSS inch has 96 pixels
+TEMPLATE = pathlib.Path(__file__).with_name("page.html")
+QUALITY = 82  # of JPEG
+
+Section = tuple[str, str, str]
+"""Its anchor, its heading as text, and its content as HTML."""
+
+
+def write(path: str | os.PathLike[str], title: str, head: str, sections: Iterable[Section]) -> pathlib.Path:
+    """Write a page, atomically: a title, a head of HTML, a table of contents, sections."""
+    found = list(sections)
+    links = " ".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in found)
+    body = "\n".join(
+        f'<section id="{name}">\n<h2>{escape(heading)}</h2>\n{content}\n</section>' for name, heading, content in found
+    )
+    page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=escape(title), head=head + f'\n<nav aria-label="Contents">{links}</nav>', sections=body
+    )
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, page)
+    return path
+
+
+def head(lines: Sequence[str | tuple[str, str]], facts: Iterable[tuple[str, str]], lost: Iterable[str] = ()) -> str:
+    """Return what stands under a title.
+
+    Args:
+        lines: a paragraph each; of a pair the first stands out and says what the second is about.
+        facts: names and values.
+        lost: those lines that are to be red.
+    """
+    lost, words = set(lost), ""
+    for line in lines:
+        lead, text = ("", line) if isinstance(line, str) else (f"<b>{escape(line[0])}.</b> ", line[1])
+        words += f"<p{tables.css_class('lost' if line in lost else '')}>{lead}{escape(text)}</p>"
+    listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
+    return f'<div class="summary">{words}</div>\n<dl class="facts">{listed}</dl>'
+
+
+def figure(pictures: Mapping[str, bytes], caption: str, *, photographs: bool = False) -> str:
+    """Return a figure.
+
+    Args:
+        pictures: what each PNG shows -> its bytes.
+        caption: of all of them.
+        photographs: keep them as JPEG, a fifth of the size.
+    """
+    content = "".join(f'<div class="picture">{_image(alt, png, photographs)}</div>\n' for alt, png in pictures.items())
+    said = f"<figcaption>{escape(caption)}</figcaption>\n" if caption else ""
+    return f"<figure>\n{content}{said}</figure>"
+
+
+def _image(alt: str, png: bytes, photograph: bool) -> str:
+    kind, data = ("jpeg", _as_jpeg(png)) if photograph else ("png", png)
+    picture = base64.b64encode(data).decode("ascii")
+    return f'<img alt="{escape(alt)}"{_size(png)} src="data:image/{kind};base64,{picture}">'
+
+
+def _as_jpeg(png: bytes) -> bytes:
+    file = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("RGB").save(file, format="JPEG", quality=QUALITY, optimize=True)
+    return file.getvalue()
+
+
+def _size(png: bytes) -> str:
+    """Return the width and height at which letters are as large as the text around, in every figure alike."""
+    width, height = (int.from_bytes(png[start : start + 4], "big") for start in (16, 20))  # of the header chunk, IHDR
+    return f' width="{round(width / PIXELS_PER_CSS_PIXEL)}" height="{round(height / PIXELS_PER_CSS_PIXEL)}"'
+
+
+def pairs(found: Mapping[str, Any]) -> str:
+    """Return a table of names and what they stand for."""
+    rows = "".join(
+        f'<tr><th scope="row">{escape(str(k))}</th><td>{escape(plain(v))}</td></tr>' for k, v in found.items()
+    )
+    return f'<div class="scroll"><table class="pairs"><tbody>{rows}</tbody></table></div>'
+
+
+def note(words: str) -> str:
+    """Return a sentence or two of explanation."""
+    return f'<p class="note">{escape(words)}</p>'
+
+
+def explanation(docstring: str | None, otherwise: str = "") -> tuple[str, str]:
+    """Return the heading and the caption that a plot's docstring gives, or another text where Python dropped it."""
+    heading, _, caption = (docstring or otherwise).strip().partition("\n")
+    return heading.rstrip("."), " ".join(caption.split())
+
+
+def plain(value: Any) -> str:
+    """Write a value as text: JSON, unless it is text."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
