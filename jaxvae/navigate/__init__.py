@@ -5,6 +5,7 @@ from jaxvae.navigate.classifier import Classifier, load_classifier, train_classi
 from jaxvae.navigate.keeping import StudyError, load
 from jaxvae.navigate.results import Navigation
 from jaxvae.navigate.study import study
+from jaxvae.navigate.truth import nearest_factors
 
 __all__ = [
     "Attributes",
@@ -14,6 +15,7 @@ __all__ = [
     "attributes_of",
     "load",
     "load_classifier",
+    "nearest_factors",
     "study",
     "train_classifier",
 ]

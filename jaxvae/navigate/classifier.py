@@ -216,7 +216,7 @@ def train_classifier(
 
 
 def augment(key: jax.Array, images: jax.Array, *, mirror: bool) -> jax.Array:
-    """Return images f32[B, H, W, C] changed as attributes do not mind: turned round, shifted, lit otherwise, blurred."""
+    """Return images f32[B, H, W, C] changed as attributes do not mind: mirrored, shifted, lit otherwise, blurred."""
     side, place, blur, lit, dark = jax.random.split(key, 5)
     num, height, width, _ = images.shape
     each = (num, 1, 1, 1)

@@ -2,6 +2,8 @@
 
 import contextlib
 import importlib.metadata
+import itertools
+import math
 import os
 import platform
 import time
@@ -17,7 +19,7 @@ from jaxvae.navigate.attributes import Attributes, attributes_of, check_enough, 
 from jaxvae.navigate.boundaries import Boundaries, Space, areas, fit_boundaries, resample, space_of
 from jaxvae.navigate.classifier import STEPS as CLASSIFIER_STEPS
 from jaxvae.navigate.classifier import Classifier, load_classifier, train_classifier
-from jaxvae.navigate.coders import Coder, Coders
+from jaxvae.navigate.coders import BATCH, Coder, Coders
 from jaxvae.navigate.comparing import compare, plan_directions
 from jaxvae.navigate.responses import STEPS, Scorer, respond, score_in_batches
 from jaxvae.navigate.results import Judge, Navigation, RoundTrip, Shown
@@ -75,13 +77,13 @@ def study(
         attributes: names; None for all that vary. See attributes.attributes_of.
         held_out: other images, to report on; by default 15% of `data`, cut by identity where the data knows it.
         scorer: images f32[B, H, W, C] in [0, 1] -> f32[B, A], the judge; None to train a classifier on 75% of the
-            images to fit on, of people that boundaries never see.
+            images to fit on, of people that boundaries never see. One that has `attributes` must have these.
         conditions: for each attribute the others to project out of its normal, as many for each; None for the three
             whose normals are nearest to it.
         faces: held-out images that are edited.
         steps: sizes of the steps tried, standard deviations of the codes, ascending.
         target: of matched effect, standard deviations of an attribute's score over real images.
-        resamples: refits of each boundary, at least 2.
+        resamples: refits of each boundary to halves of the images, at least 2.
         bootstraps: resamples of the edited images, for intervals.
         classifier_steps: updates of the classifier.
         mirror: whether a mirrored image has the same attributes, for the classifier's augmentation.
@@ -97,8 +99,9 @@ def study(
     """
     names, coders = _named(models), Coders(list(models.values() if isinstance(models, Mapping) else models), data.shape)
     known = attributes_of(data, attributes)
-    _check_numbers(faces, steps, target, resamples, bootstraps, classifier_steps)
+    _check_numbers(faces, steps, target, resamples, bootstraps, classifier_steps, seed)
     parts = _cut(data, held_out, known, scorer is None, seed)
+    _check_makers(coders, scorer, parts.held_out[0][:BATCH], known.names)
     faces = min(faces, len(parts.held_out[0]))
     others = _conditions(conditions, known.names)
     spec = {
@@ -217,20 +220,50 @@ def _named(models: Mapping[str, Coder] | Sequence[Coder]) -> tuple[str, ...]:
 
 
 def _check_numbers(
-    faces: int, steps: Sequence[float], target: float, resamples: int, bootstraps: int, classifier_steps: int
+    faces: int,
+    steps: Sequence[float],
+    target: float,
+    resamples: int,
+    bootstraps: int,
+    classifier_steps: int,
+    seed: int,
 ) -> None:
     for name, value, least in (
         ("faces", faces, 2),
         ("resamples", resamples, 2),
         ("bootstraps", bootstraps, 2),
         ("classifier_steps", classifier_steps, 1),
+        ("seed", seed, 0),
     ):
-        if value != int(value) or value < least:
+        if not math.isfinite(value) or value != int(value) or value < least:
             raise InputError(f"{name} must be a whole number from {least}, got {value}")
-    if not len(steps) or min(steps) <= 0 or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+    far = [0.0, *steps]
+    if len(far) == 1 or not all(map(math.isfinite, far)) or any(b <= a for a, b in itertools.pairwise(far)):
         raise InputError(f"steps must be numbers above 0 that ascend, got {list(steps)}")
-    if not target > 0:
-        raise InputError(f"target must be above 0, got {target}")
+    if not 0 < target < math.inf:
+        raise InputError(f"target must be a number above 0, got {target}")
+
+
+def _check_makers(coders: Coders, scorer: Scorer | None, images: np.ndarray, names: tuple[str, ...]) -> None:
+    """Check on a few images what would else come to light after all of them, or never."""
+    if scorer is not None:
+        told = getattr(scorer, "attributes", names)
+        if tuple(told) != names:
+            raise InputError(
+                f"the scorer tells of {', '.join(told)}, the study asks for {', '.join(names)}: ask for what the "
+                "scorer tells, in its order"
+            )
+        score_in_batches(scorer, images.astype(np.float32) / 255.0, len(names))
+    _check_codes(coders, *coders.encode(images))
+
+
+def _check_codes(coders: Coders, *codes: np.ndarray) -> None:
+    well = np.all([np.isfinite(part).all((1, 2)) for part in codes], axis=0)
+    if not well.all():
+        raise InputError(
+            f"{coders.coders[int(well.argmin())]!r} encodes some images to something that is not a number: it has "
+            "diverged; leave it out"
+        )
 
 
 def _cut(data: Dataset, held_out: Dataset | None, known: Attributes, with_classifier: bool, seed: int) -> _Parts:
@@ -291,8 +324,7 @@ def _classifier(
 def _codes(coders: Coders, parts: _Parts) -> dict[str, np.ndarray]:
     fitted, fitted_logvar = coders.encode(parts.fitted[0])
     there, there_logvar = coders.encode(parts.held_out[0])
-    if not all(np.isfinite(codes).all() for codes in (fitted, there)):
-        raise InputError("a model encodes some images to something that is not a number: it has diverged; leave it out")
+    _check_codes(coders, fitted, fitted_logvar, there, there_logvar)
     return {"fitted": fitted, "fitted_logvar": fitted_logvar, "held_out": there, "held_out_logvar": there_logvar}
 
 

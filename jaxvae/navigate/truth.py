@@ -17,7 +17,7 @@ from jaxvae.navigate.attributes import attributes_of, questions
 from jaxvae.types import InputError, in_32_bits
 
 BLOCK_PIXELS = 2**19
-"""Pixels of the grid that are compared at once: 2 MB of floats, which stay in a cache, whatever the size of the grid."""
+"""Pixels of the grid that are compared at once, whatever its size: 2 MB of floats, which stay in a cache."""
 UNPACKED_BYTES = 2**27
 """Bits of a grid are kept as bytes, which are read faster, where these are no more."""
 
