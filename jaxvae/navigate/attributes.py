@@ -75,9 +75,9 @@ def questions(data: Dataset) -> dict[str, Question]:
     every = {}
     for column, (name, size) in enumerate(zip(data.factor_names, data.factor_sizes, strict=True)):
         called, ordered = data.values_of(column), data.annotation == "factors"
-        if size == 2:
+        if size <= 2:
             every[name] = Question(column, 0, False, True)
-        elif size > 2:
+        else:
             middle = (size - 1) // 2
             if ordered:
                 every[f"{name}>{called[middle]}"] = Question(column, middle, False, True)
