@@ -67,7 +67,8 @@ class Dataset:
         if not self.binary:
             return rows
         # A table look-up is written out once; bit arithmetic would be fused into, and repeated by, every reader.
-        pixels = jnp.asarray(EIGHT_PIXELS)[rows].reshape(*rows.shape[:-1], -1)[..., : math.prod(self.shape)]
+        pixels = jnp.asarray(EIGHT_PIXELS)[rows].reshape(*rows.shape[:-1], 8 * rows.shape[-1])
+        pixels = pixels[..., : math.prod(self.shape)]
         return pixels.reshape(*rows.shape[:-1], *self.shape)
 
     def batch(self, indices) -> jax.Array:

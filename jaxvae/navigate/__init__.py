@@ -6,6 +6,7 @@ from jaxvae.navigate.edits import edit
 from jaxvae.navigate.keeping import StudyError, load
 from jaxvae.navigate.results import Navigation
 from jaxvae.navigate.study import study
+from jaxvae.navigate.truth import nearest_factors
 
 __all__ = [
     "Attributes",
@@ -16,6 +17,7 @@ __all__ = [
     "edit",
     "load",
     "load_classifier",
+    "nearest_factors",
     "study",
     "train_classifier",
 ]

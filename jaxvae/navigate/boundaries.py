@@ -39,7 +39,8 @@ class Boundaries(NamedTuple):
     Attributes:
         normals: f32[M, A, D], of length 1; 0 where a fit found no direction.
         offsets: f32[M, A], so that normal · u + offset is the signed distance of code u, in standard deviations.
-        resampled: f32[M, S, A, D], the normals of fits to S resamples of the people (or images) fitted on.
+        resampled: f32[M, S, A, D], the normals of fits to S halves of the people (or images) fitted on; the first and
+            the second half share nobody, and so on, pair by pair.
         accuracy: f32[M, A], balanced, of images that were not fitted on: mean share that is right among those with and
             those without. 0 … 1, chance 1/2.
         area: f32[M, A], under the ROC curve of signed distances of those images: the probability that one with the
@@ -57,11 +58,13 @@ class Boundaries(NamedTuple):
 
     @property
     def stability(self) -> np.ndarray:
-        """f32[M, A], mean cosine between the normals of two resamples. -1 … 1; near 0 the direction is chance."""
-        summed = self.resampled.sum(1)  # of unit vectors: |Σ|² = S + Σ of the cosines of pairs
-        count = self.resampled.shape[1]
-        squares = np.square(self.resampled).sum((1, 3))
-        return (np.square(summed).sum(-1) - squares) / (count * (count - 1))
+        """f32[M, A], mean cosine between the normals of two halves that share nobody. -1 … 1; about 0 by chance.
+
+        Resamples that share images would agree by what they share: bootstrap resamples have cosines of 1/2 by chance.
+        """
+        pairs = self.resampled.shape[1] // 2
+        one, other = (self.resampled[:, start : 2 * pairs : 2] for start in (0, 1))
+        return (one * other).sum(-1).mean(1)
 
     @property
     def alignment(self) -> np.ndarray:
@@ -99,11 +102,16 @@ def space_of(means: np.ndarray, logvars: np.ndarray) -> Space:
 
 
 def resample(num_rows: int, identities: np.ndarray | None, count: int, seed: int) -> np.ndarray:
-    """Return f32[S, N], how often each row counts in S bootstrap resamples; people are drawn, with all their images."""
+    """Return f32[S, N], 1 for the rows of each of S halves; people are drawn, with all their images.
+
+    The first two halves are what one cut by chance makes, the next two another; the last of an odd number is alone.
+    """
     who = np.arange(num_rows) if identities is None else np.unique(identities, return_inverse=True)[1]
     people = who.max() + 1
-    drawn = np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=count)
-    return drawn[:, who].astype(np.float32)
+    random = np.random.default_rng(seed)
+    firsts = np.stack([random.permutation(people) < people // 2 for _ in range(-(-count // 2))])
+    halves = np.stack([firsts, ~firsts], axis=1).reshape(-1, people)[:count]
+    return halves[:, who].astype(np.float32)
 
 
 @in_32_bits
@@ -123,7 +131,7 @@ def fit_boundaries(
     Args:
         fitted: standardised codes f32[M, N, D] and attributes bool[N, A] of the images to fit on.
         held_out: the same of other images, to report on.
-        weights: f32[S, N], how often each row counts in each resample.
+        weights: f32[S, N], how often each row counts in each resample, see `resample`.
         cost: C of the machines, see learners.hyperplanes.
     """
     codes, values = fitted

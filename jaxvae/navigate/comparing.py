@@ -40,8 +40,8 @@ def plan_directions(
         boundaries: of M models and A attributes.
         space: of their codes.
         units: f32[M, N, D], standardised codes, for principal components.
-        conditions: for each attribute the others i32[C] to project out, C the same for all; None for those with the
-            nearest normals.
+        conditions: for each attribute the others i32[C] to project out, C the same for all, where its own number
+            stands for none; None for those with the nearest normals.
         seed: of random directions.
     """
     num_models, num_attributes, num_latents = boundaries.normals.shape
@@ -55,7 +55,8 @@ def plan_directions(
     left = np.zeros((num_models, num_attributes), np.float32)
     for model, normals in enumerate(boundaries.normals):
         for attribute in range(num_attributes):
-            rest = directions.condition(normals[attribute], normals[others[model, attribute]])
+            away = [other for other in others[model, attribute] if other != attribute]
+            rest = directions.condition(normals[attribute], normals[away])
             conditioned[model, attribute] = rest
             left[model, attribute] = abs(float(rest @ normals[attribute]))
     drawn = np.stack([directions.at_random(NUM_RANDOM, alive, seed) for alive in space.alive])
@@ -121,7 +122,8 @@ def compare(
             kinds[name].append(made)
         step = kinds["normals"][-1][0].step
         at_step = _at(own[plan.conditioned].mean(2), steps, step)
-        kept.append(at_step[every, every] / kinds["normals"][-1][0].row[every, every])
+        whole = kinds["normals"][-1][0].row[every, every]
+        kept.append(np.where(whole != 0, at_step[every, every] / np.where(whole != 0, whole, 1.0), np.nan))
         random.append(_control(own[plan.random], steps, step))
         principal.append(_control(own[plan.principal], steps, step))
     stacked = {name: _stack(made) for name, made in kinds.items()}

@@ -70,6 +70,8 @@ class Keep:
         note = self.path / "study.json"
         if note.exists():
             known = _read_json(note)
+            if not isinstance(known, dict):
+                raise StudyError(f"{note} is not what a study writes: choose an empty or a new folder")
             if known != asked and not overwrite:
                 changed = [name for name in asked if known.get(name) != asked[name]]
                 raise StudyError(

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import itertools
+import math
 import os
 import platform
 import time
@@ -18,7 +19,7 @@ from jaxvae.navigate.attributes import Attributes, attributes_of, check_enough, 
 from jaxvae.navigate.boundaries import Boundaries, Space, areas, fit_boundaries, resample, space_of
 from jaxvae.navigate.classifier import STEPS as CLASSIFIER_STEPS
 from jaxvae.navigate.classifier import Classifier, load_classifier, train_classifier
-from jaxvae.navigate.coders import Coder, Coders
+from jaxvae.navigate.coders import BATCH, Coder, Coders
 from jaxvae.navigate.comparing import compare, plan_directions
 from jaxvae.navigate.responses import STEPS, Scorer, respond, score_in_batches
 from jaxvae.navigate.results import Judge, Navigation, RoundTrip, Shown
@@ -76,14 +77,15 @@ def study(
         attributes: names; None for all that vary. See attributes.attributes_of.
         held_out: other images, to report on; by default 15% of `data`, cut by identity where the data knows it.
         scorer: images f32[B, H, W, C] in [0, 1] -> f32[B, A], the judge; None to train a classifier on 75% of the
-            images to fit on, of people that boundaries never see. A Classifier that another study of the same data and
-            seed trained serves again: what it was trained on is left out of the boundaries as it was there.
+            images to fit on, of people that boundaries never see. One that has `attributes` may tell more than are
+            asked for. A Classifier that another study of the same data and seed trained serves again: what it was
+            trained on is left out of the boundaries as it was there.
         conditions: for each attribute the others to project out of its normal, as many for each; None for the three
             whose normals are nearest to it.
         faces: held-out images that are edited.
         steps: sizes of the steps tried, standard deviations of the codes, ascending.
         target: of matched effect, standard deviations of an attribute's score over real images.
-        resamples: refits of each boundary, at least 2.
+        resamples: refits of each boundary to halves of the images, at least 2.
         bootstraps: resamples of the edited images, for intervals.
         classifier_steps: updates of the classifier.
         mirror: whether a mirrored image has the same attributes, for the classifier's augmentation.
@@ -99,10 +101,12 @@ def study(
     """
     names, coders = _named(models), Coders(list(models.values() if isinstance(models, Mapping) else models), data.shape)
     known = attributes_of(data, attributes)
-    _check_numbers(faces, steps, target, resamples, bootstraps, classifier_steps)
+    _check_numbers(faces, steps, target, resamples, bootstraps, classifier_steps, seed)
     parts = _cut(data, held_out, known, scorer is None or isinstance(scorer, Classifier), seed)
     if isinstance(scorer, Classifier) and scorer.about.get("trained_on") != keeping.digest(parts.judged[0]):
         parts = _cut(data, held_out, known, False, seed)
+    judge = _of_attributes(scorer, known.names)
+    _check_makers(coders, judge, parts.held_out[0][:BATCH], len(known.names))
     faces = min(faces, len(parts.held_out[0]))
     others = _conditions(conditions, known.names)
     spec = {
@@ -223,20 +227,44 @@ def _named(models: Mapping[str, Coder] | Sequence[Coder]) -> tuple[str, ...]:
 
 
 def _check_numbers(
-    faces: int, steps: Sequence[float], target: float, resamples: int, bootstraps: int, classifier_steps: int
+    faces: int,
+    steps: Sequence[float],
+    target: float,
+    resamples: int,
+    bootstraps: int,
+    classifier_steps: int,
+    seed: int,
 ) -> None:
     for name, value, least in (
         ("faces", faces, 2),
         ("resamples", resamples, 2),
         ("bootstraps", bootstraps, 2),
         ("classifier_steps", classifier_steps, 1),
+        ("seed", seed, 0),
     ):
-        if value != int(value) or value < least:
+        if not math.isfinite(value) or value != int(value) or value < least:
             raise InputError(f"{name} must be a whole number from {least}, got {value}")
-    if not len(steps) or min(steps) <= 0 or any(b <= a for a, b in itertools.pairwise(steps)):
+    far = [0.0, *steps]
+    if len(far) == 1 or not all(map(math.isfinite, far)) or any(b <= a for a, b in itertools.pairwise(far)):
         raise InputError(f"steps must be numbers above 0 that ascend, got {list(steps)}")
-    if not target > 0:
-        raise InputError(f"target must be above 0, got {target}")
+    if not 0 < target < math.inf:
+        raise InputError(f"target must be a number above 0, got {target}")
+
+
+def _check_makers(coders: Coders, judge: Scorer | None, images: np.ndarray, num_attributes: int) -> None:
+    """Check on a few images what would else come to light after all of them, or never."""
+    if judge is not None:
+        score_in_batches(judge, images.astype(np.float32) / 255.0, num_attributes)
+    _check_codes(coders, *coders.encode(images))
+
+
+def _check_codes(coders: Coders, *codes: np.ndarray) -> None:
+    well = np.all([np.isfinite(part).all((1, 2)) for part in codes], axis=0)
+    if not well.all():
+        raise InputError(
+            f"{coders.coders[int(well.argmin())]!r} encodes some images to something that is not a number: it has "
+            "diverged; leave it out"
+        )
 
 
 def _cut(data: Dataset, held_out: Dataset | None, known: Attributes, with_classifier: bool, seed: int) -> _Parts:
@@ -295,23 +323,23 @@ def _classifier(
 
 
 def _of_attributes(scorer: Scorer | None, names: tuple[str, ...]) -> Scorer | None:
-    """Return a scorer of these attributes: a classifier may know more, in another order.
+    """Return a scorer of these attributes: one that says what it tells may tell more, in another order.
 
     Raises:
-        InputError: it does not know one of them.
+        InputError: it does not tell one of them.
     """
-    if not isinstance(scorer, Classifier) or scorer.attributes == names:
+    told = getattr(scorer, "attributes", names)
+    if tuple(told) == names:
         return scorer
-    columns = {name: number for number, name in enumerate(scorer.attributes)}
-    chosen = [look_up("attribute of the classifier", name, columns) for name in names]
-    return lambda images: scorer(images)[:, chosen]
+    columns = {name: number for number, name in enumerate(told)}
+    chosen = [look_up("attribute of the scorer", name, columns) for name in names]
+    return lambda images: np.asarray(scorer(images))[:, chosen]
 
 
 def _codes(coders: Coders, parts: _Parts) -> dict[str, np.ndarray]:
     fitted, fitted_logvar = coders.encode(parts.fitted[0])
     there, there_logvar = coders.encode(parts.held_out[0])
-    if not all(np.isfinite(codes).all() for codes in (fitted, there)):
-        raise InputError("a model encodes some images to something that is not a number: it has diverged; leave it out")
+    _check_codes(coders, fitted, fitted_logvar, there, there_logvar)
     return {"fitted": fitted, "fitted_logvar": fitted_logvar, "held_out": there, "held_out_logvar": there_logvar}
 
 
