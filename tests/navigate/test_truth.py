@@ -175,8 +175,12 @@ def test_the_scale_of_a_latent_changes_no_score(found):
             np.testing.assert_allclose(of(value, "stretched"), of(value, "factors"), atol=0.02)
 
 
-def test_the_judge_of_other_attributes_is_refused(data):
+def test_a_judge_is_asked_by_name(data):
     judge = nearest_factors(data, ATTRIBUTES[::-1])
-    with pytest.raises(InputError, match=r"scorer tells of y_position>3.* in its order"):
-        study([KnownCoder(data)], data, ATTRIBUTES, scorer=judge)
+    with pytest.raises(InputError, match=r"unknown attribute of the scorer 'shape=1'"):
+        study([KnownCoder(data)], data, [*ATTRIBUTES[1:], "shape=1"], scorer=judge)
+    few = {"faces": 4, "resamples": 2, "bootstraps": 2, "say": lambda line: None}
+    same = nearest_factors(data, ATTRIBUTES[1:3])
+    by_name, directly = (study([KnownCoder(data)], data, ATTRIBUTES[1:3], scorer=s, **few) for s in (judge, same))
+    assert (by_name.normals.matrix == directly.normals.matrix).all()
     assert jnp.isfinite(judge(np.zeros((1, 32, 32, 1)))).all()  # nothing at all is nearest to something
