@@ -1,6 +1,7 @@
 """A study of attributes as one call: what it finds, how it goes on, and what it refuses before anything long starts."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from jaxvae.data import from_arrays
 from jaxvae.navigate import StudyError, load, study
 from jaxvae.navigate.coders import BATCH
+from jaxvae.navigate.study import _called
 from jaxvae.saved import Model
 from jaxvae.types import InputError
 from tiny_navigation import NUM, QUICK, Halves, halves, halves_data, judge, model, quick_study
@@ -107,6 +109,13 @@ def test_conditions_are_by_name_and_those_without_keep_their_normals(data):
 def test_models_in_a_row_are_named_after_what_they_are(data):
     found = quick_study([model(), model(seed=1), Halves()], data)
     assert found.models == ("vae", "vae (2)", "model 3")
+
+
+def test_a_judge_is_called_what_it_calls_itself():
+    class Judge:
+        pass
+
+    assert [_called(each) for each in (judge, Judge(), functools.partial(judge))] == ["judge", "Judge", "partial"]
 
 
 def test_held_out_images_may_be_given(data):
