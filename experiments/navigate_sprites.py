@@ -23,9 +23,9 @@ figures/navigate_sprites.png.
 So the scores promise what single latents do, and nothing of what normals do. Normals are the more selective in 28 lanes
 of 34 (0.47 on average, single latents 0.35), whatever MIG is: a linear boundary finds an attribute that is spread over
 latents. That normals fall as DCI rises (-0.52 [-0.68, -0.29]) goes with beta: lanes of higher beta blur. Within the
-quickstart's lanes single latents go with MIG at +0.90 [+0.47, +1.00]; within the mlp's nothing is certain (+0.27 [-0.18,
-+0.66]), so much of what is found over all lanes is the difference between these two sweeps. Of five attributes a lane
-moves two by a full standard deviation, on average.
+quickstart's lanes single latents go with MIG at +0.90 [+0.47, +1.00], within the mlp's nothing is certain (+0.27
+[-0.18, +0.66]): much of what is found over all lanes is the difference between these two sweeps. Of five attributes a
+lane moves two by a full standard deviation, on average.
 """
 
 import json
