@@ -129,6 +129,14 @@ def _judge(params, images, num_attributes):
     return AttributeNet(num_attributes).apply({"params": params}, images.astype(jnp.float32) / white)
 
 
+class _Told(NamedTuple):
+    """What is learned from: an argument of what is compiled, which would hold a copy of all images otherwise."""
+
+    pixels: jax.Array  # uint8[N, H, W, C]
+    values: jax.Array  # bool[N, A]
+    prior: jax.Array  # f32[A], log-odds of each attribute
+
+
 class _State(NamedTuple):
     params: Any
     opt: Any
@@ -166,39 +174,18 @@ def train_classifier(
     """
     images = np.asarray(images)
     frequency = attributes.values.mean(0)
-    prior = jnp.asarray(np.log(frequency / (1 - frequency)), jnp.float32)
+    told = _Told(
+        jnp.asarray(images),
+        jnp.asarray(attributes.values),
+        jnp.asarray(np.log(frequency / (1 - frequency)), jnp.float32),
+    )
     net = AttributeNet(len(attributes.names))
-    params = net.init(jax.random.key(seed), jnp.zeros((1, *images.shape[1:])))["params"]
-    rate = optax.warmup_cosine_decay_schedule(0.0, PEAK, min(WARM_UP, steps // 2), steps)
-    optimiser = optax.adamw(rate, weight_decay=DECAY)
-    pixels, values = jnp.asarray(images), jnp.asarray(attributes.values)
-
-    def one_step(key, state: _State, step) -> tuple[_State, jax.Array]:
-        chosen, changed, dropped = jax.random.split(jax.random.fold_in(key, step), 3)
-        rows = jax.random.randint(chosen, (BATCH,), 0, len(images), jnp.int32)
-        x = augment(changed, pixels[rows].astype(jnp.float32) / 255.0, mirror=mirror)
-
-        def loss_of(params):
-            logits = net.apply({"params": params}, x, train=True, rngs={"dropout": dropped})
-            told = values[rows].astype(jnp.float32)
-            return optax.sigmoid_binary_cross_entropy(logits + prior, told).mean()
-
-        loss, slopes = jax.value_and_grad(loss_of)(state.params)
-        updates, opt = optimiser.update(slopes, state.opt, state.params)
-        params = optax.apply_updates(state.params, updates)
-        keep = jnp.minimum(AVERAGED, (1.0 + step) / (10.0 + step))  # the first weights are soon forgotten
-        averaged = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.averaged, params)
-        return _State(params, opt, averaged), loss
-
-    @functools.partial(jax.jit, donate_argnums=1)
-    def several(key, state, first):
-        return jax.lax.scan(functools.partial(one_step, key), state, first + jnp.arange(CHUNK))
-
-    state = _State(params, optimiser.init(params), jax.tree.map(jnp.copy, params))
+    params = jax.jit(net.init)(jax.random.key(seed), jnp.zeros((1, *images.shape[1:])))["params"]
+    state = _State(params, _optimiser(steps).init(params), jax.tree.map(jnp.copy, params))
     key = jax.random.key(seed + 1)
     began = said = time.monotonic()
     for first in range(0, steps, CHUNK):
-        state, losses = several(key, state, first)
+        state, losses = _several(state, key, first, told, steps=steps, chunk=CHUNK, mirror=mirror)
         loss = float(losses.mean())
         now, done = time.monotonic(), min(first + CHUNK, steps)
         if now - said > 10:
@@ -215,6 +202,36 @@ def train_classifier(
         "frequency": dict(zip(attributes.names, frequency.round(4).tolist(), strict=True)),
     }
     return Classifier(attributes.names, images.shape[1:], state.averaged, about)
+
+
+def _optimiser(steps: int) -> optax.GradientTransformation:
+    rate = optax.warmup_cosine_decay_schedule(0.0, PEAK, min(WARM_UP, steps // 2), steps)
+    return optax.adamw(rate, weight_decay=DECAY)
+
+
+@functools.partial(jax.jit, static_argnames=("steps", "chunk", "mirror"), donate_argnames="state")
+def _several(state: _State, key: jax.Array, first: jax.Array, told: _Told, *, steps: int, chunk: int, mirror: bool):
+    """Make `chunk` of `steps` updates, from number `first` on; return the state and the losses f32[chunk]."""
+    net, optimiser = AttributeNet(told.values.shape[1]), _optimiser(steps)
+
+    def one_step(state: _State, step) -> tuple[_State, jax.Array]:
+        chosen, changed, dropped = jax.random.split(jax.random.fold_in(key, step), 3)
+        rows = jax.random.randint(chosen, (BATCH,), 0, len(told.pixels), jnp.int32)
+        x = augment(changed, told.pixels[rows].astype(jnp.float32) / 255.0, mirror=mirror)
+
+        def loss_of(params):
+            logits = net.apply({"params": params}, x, train=True, rngs={"dropout": dropped})
+            having = told.values[rows].astype(jnp.float32)
+            return optax.sigmoid_binary_cross_entropy(logits + told.prior, having).mean()
+
+        loss, slopes = jax.value_and_grad(loss_of)(state.params)
+        updates, opt = optimiser.update(slopes, state.opt, state.params)
+        params = optax.apply_updates(state.params, updates)
+        keep = jnp.minimum(AVERAGED, (1.0 + step) / (10.0 + step))  # the first weights are soon forgotten
+        averaged = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, state.averaged, params)
+        return _State(params, opt, averaged), loss
+
+    return jax.lax.scan(one_step, state, first + jnp.arange(chunk))
 
 
 def augment(key: jax.Array, images: jax.Array, *, mirror: bool) -> jax.Array:

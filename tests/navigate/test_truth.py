@@ -175,6 +175,10 @@ def test_the_scale_of_a_latent_changes_no_score(found):
             np.testing.assert_allclose(of(value, "stretched"), of(value, "factors"), atol=0.02)
 
 
+def test_a_study_says_who_judged(found):
+    assert found.spec["scorer"] == "nearest of 2304 images of few_sprites"
+
+
 def test_a_judge_is_asked_by_name(data):
     judge = nearest_factors(data, ATTRIBUTES[::-1])
     with pytest.raises(InputError, match=r"unknown attribute of the scorer 'shape=1'"):
