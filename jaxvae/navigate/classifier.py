@@ -27,8 +27,8 @@ STEPS = 3500
 CHUNK = 50  # steps of one compiled call
 PEAK = 2e-3  # learning rate
 WARM_UP = 200  # steps
-DECAY = 1e-3  # of weights (AdamW)
-DROPPED = 0.2  # share of what the dense layers see that is dropped
+DECAY = 0.05  # of weights, times the learning rate (AdamW)
+DROPPED = 0.3  # share of what the dense layers see that is dropped
 MOST_SHIFTED = 3  # pixels of 64
 AVERAGED = 0.995  # of weights, from step to step; the average judges
 
