@@ -7,12 +7,16 @@ import numpy as np
 
 from jaxvae.navigate import directions
 from jaxvae.navigate.boundaries import Boundaries, Space
-from jaxvae.navigate.results import Cleanness, Conditioned, Control, Judge, comparable
-from jaxvae.navigate.scores import Effects, bootstrapped, interval
+from jaxvae.navigate.results import Cleanness, Conditioned, Control, Judge, Smaller, comparable
+from jaxvae.navigate.scores import Effects, Interval, bootstrapped, interval
 
 NUM_RANDOM = 8
 NUM_CONDITIONS = 3
 """Other attributes that are projected out: all of them would leave nothing of a normal among ten latents."""
+
+
+SMALLER = (0.25, 0.5, 0.75, 1.0)
+"""Parts of the target at which models are compared once more."""
 
 
 class Plan(NamedTuple):
@@ -77,6 +81,7 @@ class Compared(NamedTuple):
     random: Control
     principal: Control
     means: dict
+    smaller: Smaller
 
 
 def compare(
@@ -133,7 +138,30 @@ def compare(
     means = _means(stacked, chosen, models)
     conditioned = Conditioned(plan.others, plan.left, clean["conditioned"], gain, np.stack(kept))
     controls = (Control(*map(np.stack, zip(*found, strict=True))) for found in (random, principal))
-    return Compared(clean["normals"], conditioned, clean["single"], *controls, means)
+    curves = np.nan_to_num(responses[:, plan.normals])
+    smaller = _smaller(curves, judge, steps, target=target, num_bootstraps=num_bootstraps, seed=seed)
+    return Compared(clean["normals"], conditioned, clean["single"], *controls, means, smaller)
+
+
+def _smaller(
+    curves: np.ndarray, judge: Judge, steps: tuple[float, ...], *, target: float, num_bootstraps: int, seed: int
+) -> Smaller:
+    """Return how models compare at parts of the target, of the responses f32[M, A, T, n, A] along normals."""
+    targets, counts, scores, differences = [], [], [], []
+    for part in SMALLER:
+        made = [
+            bootstrapped(own, np.arange(len(own)), steps, target=part * target, num=num_bootstraps, seed=seed)
+            for own in curves
+        ]
+        value, again = _stack(made)
+        chosen = comparable(judge, value.steerable)
+        mean, resampled = _mean(value.selectivity[..., chosen]), _mean(again.selectivity[..., chosen])
+        targets.append(part * target)
+        counts.append(chosen.sum())
+        scores.append(interval(mean, resampled))
+        differences.append(interval(mean - mean[:1], resampled - resampled[:, :1]))
+    joined = (Interval(*map(np.stack, zip(*found, strict=True))) for found in (scores, differences))
+    return Smaller(np.array(targets, np.float32), np.array(counts, np.int32), *joined)
 
 
 def cleanness_of(value: Effects, resampled: Effects) -> Cleanness:

@@ -103,6 +103,16 @@ class Keep:
         write_arrays(file, made)
         return made
 
+    def seconds(self, spent: dict[str, float]) -> dict[str, float]:
+        """Return how long each part took when it was made: now, or before this call, where that was longer."""
+        if self.path is None:
+            return spent
+        note = self.path / "parts" / "seconds.json"
+        known = _read_json(note) if note.exists() else {}
+        longest = {name: max(value, known.get(name, 0.0)) for name, value in spent.items()}
+        _write(note, json.dumps(longest, indent=2).encode() + b"\n")
+        return longest
+
     def _clear(self) -> None:
         for name in FOLDERS:
             shutil.rmtree(self.path / name, ignore_errors=True)

@@ -63,6 +63,22 @@ class Control(NamedTuple):
     selectivity: np.ndarray
 
 
+class Smaller(NamedTuple):
+    """How models compare at other matched effects: the smaller it is, the more attributes reach it in every model.
+
+    Attributes:
+        targets: f32[K], standard deviations of scores, ascending; the last is that of all other scores.
+        comparable: i32[K], attributes that are readable, and that every model's normal moves so far.
+        selectivity: [K, M], mean over them.
+        difference: [K, M], to that of the first model, on the same resamples.
+    """
+
+    targets: np.ndarray
+    comparable: np.ndarray
+    selectivity: Interval
+    difference: Interval
+
+
 class RoundTrip(NamedTuple):
     """What a model's own encoder says of edited pictures, at matched effect, both ways: [M, A] each.
 
@@ -118,6 +134,7 @@ class Navigation:
         means: selectivity of normals and of single latents, mean over the attributes that are `comparable`:
             {"normals", "conditioned", "single", "gap", "leakage", …: Interval [M]}, and "… - MODEL" for differences to
             the first model on the same resamples of images.
+        smaller: how models compare at smaller effects.
         shown: pictures.
     """
 
@@ -139,6 +156,7 @@ class Navigation:
     principal: Control
     round_trip: RoundTrip
     means: dict[str, Interval]
+    smaller: Smaller
     shown: Shown
 
     @property

@@ -6,6 +6,8 @@ import itertools
 import math
 import os
 import platform
+import resource
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -134,7 +136,7 @@ def study(
         **spec,
     }
     keep = keeping.Keep(out, asked, overwrite=overwrite)
-    clock = _Clock(say)
+    clock = _Clock(say, keep)
 
     with clock.part("classifier", scorer is None and f"training a classifier on {len(parts.judged[0]):,} images"):
         judge = _of_attributes(scorer, known.names) or _classifier(
@@ -206,6 +208,7 @@ def study(
         principal=compared.principal,
         round_trip=round_trip,
         means=compared.means,
+        smaller=compared.smaller,
         shown=shown,
     )
     if out is not None:
@@ -457,10 +460,10 @@ def _shown(
 
 
 class _Clock:
-    """Says what is being done, and remembers how long it took."""
+    """Says what is being done, and remembers how long each part took when it was made."""
 
-    def __init__(self, say: Callable[[str], None]):
-        self._say, self.seconds = say, {}
+    def __init__(self, say: Callable[[str], None], keep: keeping.Keep):
+        self._say, self._keep, self.seconds = say, keep, {}
 
     @contextlib.contextmanager
     def part(self, name: str, doing: str | bool) -> Iterator[None]:
@@ -468,7 +471,7 @@ class _Clock:
             self._say(str(doing))
         began = time.monotonic()
         yield
-        self.seconds[name] = round(time.monotonic() - began, 1)
+        self.seconds = self._keep.seconds(self.seconds | {name: round(time.monotonic() - began, 1)})
 
 
 def _called(scorer: Scorer) -> str:
@@ -482,6 +485,7 @@ def _digest(coder: Coder) -> str:
 
 
 def _environment(clock: _Clock, judge: Scorer) -> dict[str, Any]:
+    unit = 2**30 if sys.platform == "darwin" else 2**20  # the system counts bytes there, kilobytes elsewhere
     return {
         "device": device_name(),
         "device_count": jax.device_count(),
@@ -490,5 +494,6 @@ def _environment(clock: _Clock, judge: Scorer) -> dict[str, Any]:
         "jaxvae": __version__,
         "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
         "seconds": clock.seconds,
+        "gigabytes_at_most": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 2),
         "classifier": judge.about if isinstance(judge, Classifier) else None,
     }

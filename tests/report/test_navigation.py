@@ -91,10 +91,11 @@ def words_of(results):
 
 
 def with_difference(results, *spans):
-    """Return the study with other differences of mean selectivity to the first model."""
+    """Return the study with other differences of mean selectivity to the first model, and none at smaller effects."""
     name = f"normals - {results.models[0]}"
     difference = Interval(*(np.array(part, np.float32) for part in zip((0, 0, 0), *spans, strict=True)))
-    return dataclasses.replace(results, means={**results.means, name: difference})
+    smaller = results.smaller._replace(comparable=np.zeros_like(results.smaller.comparable))
+    return dataclasses.replace(results, means={**results.means, name: difference}, smaller=smaller)
 
 
 def test_the_page_is_self_contained_and_complete(results, tmp_path, caplog):
@@ -118,7 +119,7 @@ def test_every_figure_says_what_it_shows(two, tmp_path):
     headings = re.findall(r"<h2>(.*?)</h2>", text)
     assert headings[0] == "Images moved along attributes" and headings[-2:] == ["How it was made", "Where it ran"]
     drawn = re.findall(r'<section id="figure-\w+">(.*?)</section>', text, re.DOTALL)
-    assert len(drawn) == 7
+    assert len(drawn) == 8
     assert all(re.search(r"<figcaption>.{200,}</figcaption>|class=.note.>.{200,}</p>", section) for section in drawn)
 
 
@@ -168,6 +169,21 @@ def test_a_difference_is_named_only_where_its_interval_leaves_out_0(two):
     neither = words_of(with_difference(two, (0.004, -0.001, 0.007)))
     assert "No difference to plain was found for mixed (0.004 [−0.001, 0.007])" in neither
     assert "more selective than plain" not in neither and "less selective than plain" not in neither
+
+
+def test_what_holds_at_every_effect_is_told_from_what_does_not(two):
+    def at(low, high):
+        spans = [np.stack([np.zeros(4), np.array(part, float)], axis=1) for part in (high, low, high)]
+        four = two.smaller._replace(comparable=np.array([4, 3, 2, 0]), difference=Interval(*spans))
+        return words_of(dataclasses.replace(two, smaller=four))
+
+    every = at([0.1, 0.1, 0.1, -1.0], [0.2, 0.2, 0.2, 1.0])  # the last part of the target is reached by none
+    assert "Matched at 0.25 sd (4 attributes), 0.5 sd (3 attributes) and 0.75 sd (2 attributes): " in every
+    assert "mixed is more selective than plain at every one of them" in every
+    assert "mixed is less selective than plain at every one of them" in at([-0.2] * 4, [-0.1] * 4)
+    assert "mixed is less selective at 1 of them, elsewhere not told apart" in at([-0.2] * 4, [-0.1, 0.1, 0.1, 0.1])
+    assert "mixed is more selective at some and less at others" in at([-0.2, 0.1, 0.1, 0.1], [-0.1, 0.2, 0.2, 0.2])
+    assert "mixed is not told apart from plain at any" in at([-0.1] * 4, [0.1] * 4)
 
 
 def test_nothing_comparable_is_said_and_not_compared(untold, tmp_path):

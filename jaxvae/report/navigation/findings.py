@@ -22,6 +22,7 @@ def findings(results: Navigation) -> list[tuple[str, str]]:
     found = {
         "What was compared": _compared(results),
         "Differences between models": _differences(results),
+        "At smaller effects": _smaller(results),
         "How selective edits are": _selectivity(results),
         "What it costs": _costs(results),
         "Single latents": _single(results),
@@ -109,6 +110,32 @@ def _differences(results: Navigation) -> str:
         luck = min(100, 5 * len(others))
         text += f" Of {len(others)} such intervals one or more leave 0 out by luck in up to {luck}% of studies."
     return text
+
+
+def _smaller(results: Navigation) -> str:
+    """Say which differences to the first model hold, whatever part of the target is asked for."""
+    smaller, first, others = results.smaller, results.models[0], results.models[1:]
+    known = smaller.comparable > 0
+    if not others or known.sum() < 2:
+        return ""
+    said: dict[str, list[str]] = {}
+    for model, name in enumerate(others, start=1):
+        low, high = smaller.difference.low[known, model], smaller.difference.high[known, model]
+        above, below = low > 0, high < 0
+        if above.all() or below.all():
+            what = f"{'more' if above.all() else 'less'} selective than {first} at every one of them"
+        elif above.any() and below.any():
+            what = "more selective at some and less at others"
+        elif above.any() or below.any():
+            which = f"{int((above | below).sum())} of them"
+            what = f"{'more' if above.any() else 'less'} selective at {which}, elsewhere not told apart"
+        else:
+            what = f"not told apart from {first} at any"
+        said.setdefault(what, []).append(name)
+    reached = zip(smaller.targets[known], smaller.comparable[known], strict=True)
+    asked = listed([f"{target:g} sd ({count} attributes)" for target, count in reached])
+    parts = [f"{listed(names)} {'is' if len(names) == 1 else 'are'} {what}" for what, names in said.items()]
+    return f"Matched at {asked}: {'; '.join(parts)}."
 
 
 def _costs(results: Navigation) -> str:

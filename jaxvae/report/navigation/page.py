@@ -37,6 +37,7 @@ def write_navigation(results: Navigation, path: str | os.PathLike[str]) -> pathl
         _edits(results, draw),
         draw.section("matrices", matrices.plot_matrices),
         draw.section("trade_off", charts.plot_trade_off),
+        draw.section("smaller", charts.plot_smaller),
         draw.section("selectivity", charts.plot_selectivity),
         draw.section("latents", pictures.plot_latents, photographs=True),
         draw.section("boundaries", charts.plot_boundaries),
