@@ -121,8 +121,8 @@ def plot_smaller(results: Navigation) -> Figure | None:
     """Selectivity at smaller effects.
 
     Mean selectivity, and its difference to the first model's, where codes are moved only until an attribute's score has
-    moved by a part of the target: more attributes reach it in every model (how many is given below).
-    Bars are 95% intervals over edited images, the differences paired over the same resamples. A finding that the choice of the
+    moved by a part of the target: more attributes reach it in every model (how many is given below). Bars are 95%
+    intervals over edited images, the differences paired over the same resamples. A finding that the choice of the
     target makes does not hold from left to right.
     """
     if len(results.models) < 2 or not results.smaller.comparable.any():
