@@ -61,6 +61,9 @@ class AttributeNet(nn.Module):
 class Classifier:
     """A trained judge: `classifier(images) -> f32[B, A]`, log-odds of each attribute where both answers are as likely.
 
+    Where mirrored pictures have the same attributes, the mean over a picture and its mirror image: what is blurred on
+    one side may be plain on the other, and no edit scores by turning a head.
+
     Attributes:
         attributes: A names.
         image_shape: (H, W, C).
@@ -87,7 +90,7 @@ class Classifier:
         images = np.asarray(images)
         if images.ndim != 4 or images.shape[1:] != self.image_shape:
             raise InputError(f"{self!r} takes images [B, {', '.join(map(str, self.image_shape))}], got {images.shape}")
-        return np.asarray(_judge(self.params, images, len(self.attributes)))
+        return np.asarray(_judge(self.params, images, len(self.attributes), bool(self.about.get("mirror"))))
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> pathlib.Path:
         """Write the classifier to a folder of its own, which `load_classifier` opens; whole or not at all.
@@ -123,10 +126,12 @@ def load_classifier(path: str | os.PathLike[str]) -> Classifier:
     return found
 
 
-@functools.partial(jax.jit, static_argnames="num_attributes")
-def _judge(params, images, num_attributes):
-    white = 255.0 if images.dtype == jnp.uint8 else 1.0
-    return AttributeNet(num_attributes).apply({"params": params}, images.astype(jnp.float32) / white)
+@functools.partial(jax.jit, static_argnames=("num_attributes", "mirror"))
+def _judge(params, images, num_attributes, mirror):
+    images = images.astype(jnp.float32) / (255.0 if images.dtype == jnp.uint8 else 1.0)
+    net = AttributeNet(num_attributes)
+    scores = net.apply({"params": params}, images)
+    return 0.5 * (scores + net.apply({"params": params}, images[:, :, ::-1])) if mirror else scores
 
 
 class _Told(NamedTuple):
@@ -196,6 +201,7 @@ def train_classifier(
         "images": len(images),
         "trained_on": digest(images),
         "steps": steps,
+        "mirror": mirror,
         "seed": seed,
         "cross_entropy": loss,
         "seconds": round(time.monotonic() - began, 1),

@@ -10,7 +10,7 @@ from jaxvae.navigate.boundaries import Boundaries, Space
 from jaxvae.navigate.results import Cleanness, Conditioned, Control, Judge, Smaller, comparable
 from jaxvae.navigate.scores import Effects, Interval, bootstrapped, interval
 
-NUM_RANDOM = 8
+NUM_RANDOM = 4
 NUM_CONDITIONS = 3
 """Other attributes that are projected out: all of them would leave nothing of a normal among ten latents."""
 

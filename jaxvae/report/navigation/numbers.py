@@ -60,7 +60,13 @@ def _row(results: Navigation, model: int, attribute: int) -> Row:
     for name in ("found", "drift", "pixels"):
         row |= _interval(f"round_trip_{name}", getattr(trip, name), at)
     row["reconstruction"], row["kl"] = results.reconstruction[model], results.kl[model]
-    return {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()}
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Return a number as Python's own, to the six digits that float32 is good for."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def _interval(name: str, scores, at: tuple[int, int]) -> Row:
