@@ -39,6 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         models = opening.open_models([part for text in given.models for part in opening.split(text)])
         images, held_out = load(given.dataset, given.data_dir)
         print(f"{images!r:.200}\n{len(models)} models: {', '.join(models)} -> {given.out}", flush=True)
+        for name, model in models.items():
+            known = model.about.get("dataset")
+            if known in data.DATASETS and known != given.dataset:
+                print(f"note: {name} was trained on {known}, and is shown {given.dataset}", flush=True)
         results = navigate.study(
             models,
             images,
@@ -94,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     for name, meaning in (
         ("faces", "held-out images that are edited"),
-        ("resamples", "refits of each boundary"),
+        ("resamples", "refits of each boundary, to halves of the images"),
         ("bootstraps", "resamples of the edited images, for intervals"),
         ("classifier_steps", "updates of the judge, of 64 images each"),
         ("seed", "of everything that is drawn"),

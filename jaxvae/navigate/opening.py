@@ -64,9 +64,13 @@ def _open(text: str) -> list[tuple[str, Model]]:
 
 
 def _lanes(sweep: SavedSweep, wanted: str) -> list[tuple[str, Model]]:
+    def opened(model: Model) -> tuple[str, Model]:
+        model.about["dataset"] = sweep.spec.get("dataset")
+        return _name(sweep, model), model
+
     if wanted == "*":
         models = [sweep.model(lane["lane"]) for lane in sweep.lanes]
-        return [(_name(sweep, model), model) for model in models if model.about["status"] == "ok"]
+        return [opened(model) for model in models if model.about["status"] == "ok"]
     chosen: dict[str, Any] = {}
     for part in filter(None, wanted.split(",")):
         name, sign, value = part.partition("=")
@@ -76,7 +80,7 @@ def _lanes(sweep: SavedSweep, wanted: str) -> list[tuple[str, Model]]:
     model = sweep.select(**chosen)
     if model.about["status"] != "ok":
         raise InputError(f"{sweep.path}:{wanted} {model.about['status']}; choose another lane")
-    return [(_name(sweep, model), model)]
+    return [opened(model)]
 
 
 def _value(text: str) -> Any:

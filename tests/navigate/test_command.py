@@ -147,3 +147,8 @@ def test_the_command_goes_from_models_to_a_page_and_on_from_there(saved, picture
     assert "taken from" in capsys.readouterr().out
     assert run(*arguments, "--seed=1") == 2
     assert "holds another study (seed differ)" in capsys.readouterr().err
+
+
+def test_lanes_say_what_they_were_trained_on(sweep):
+    (found,) = opening.open_models([f"{sweep}:beta=2,seed=1"]).values()
+    assert found.about["dataset"] == jaxvae.load_sweep(sweep).spec["dataset"]
