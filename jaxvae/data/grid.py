@@ -10,6 +10,9 @@ import numpy as np
 EIGHT_PIXELS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * np.uint8(255)
 """The pixels of every byte of a binary image, uint8[256, 8]."""
 
+MOST_SAID = 10
+"""Factors that a Dataset names where it is printed; of more, the first few."""
+
 ANNOTATIONS = ("factors", "labels", "none")
 
 
@@ -54,7 +57,8 @@ class Dataset:
         called = [f" ({values[0]} … {values[-1]})" if values else "" for values in self.factor_values]
         called = called or [""] * len(self.factor_names)
         columns = zip(self.factor_names, self.factor_sizes, called, strict=True)
-        factors = ", ".join(f"{name}:{size}{words}" for name, size, words in columns) or "none"
+        said = [f"{name}:{size}{words}" for name, size, words in columns] or ["none"]
+        factors = ", ".join(said if len(said) <= MOST_SAID else [*said[:3], f"… {len(said)} in all"])
         return f"Dataset({self.name}, {len(self)} images {height}x{width}x{channels}, {self.annotation}: {factors})"
 
     def values_of(self, column: int) -> tuple[int | str, ...]:

@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         keep_compiled(None)
         models = opening.open_models([part for text in given.models for part in opening.split(text)])
         images, held_out = load(given.dataset, given.data_dir)
-        print(f"{images!r:.200}\n{len(models)} models: {', '.join(models)} -> {given.out}", flush=True)
+        print(f"{images}\n{len(models)} models: {', '.join(models)} -> {given.out}", flush=True)
         for name, model in models.items():
             known = model.about.get("dataset")
             if known in data.DATASETS and known != given.dataset:

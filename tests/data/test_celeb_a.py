@@ -455,3 +455,8 @@ def test_real_faces(test_data):
     assert data.identities.tolist() == [int(people[name]) - 1 for name in names]
     shares = dict(zip(data.factor_names, np.asarray(data.factors).mean(0), strict=True))
     assert 0.3 < shares["Male"] < 0.55 and 0.4 < shares["Smiling"] < 0.6 and shares["Bald"] < 0.06
+
+
+def test_forty_attributes_are_not_all_named_where_data_is_printed(faces):
+    said = repr(load("celeb_a", "all", faces))
+    assert "5_o_Clock_Shadow:2" in said and "… 40 in all" in said and len(said) < 160
