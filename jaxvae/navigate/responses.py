@@ -1,5 +1,6 @@
 """What a scorer says of decoded pictures as codes are moved. Knows no statistics."""
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,9 @@ from jaxvae.types import InputError
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 """images f32[B, H, W, C] in [0, 1] -> how much of each attribute they show, f32[B, A], any unit, more is more."""
+
+TOGETHER = 8  # directions that are kept as one
+SECONDS = 10  # between two lines about the progress
 
 STEPS = (0.75, 1.5, 3.0)
 """Sizes of the steps that are taken both ways, in standard deviations of the codes; between them lines are drawn."""
@@ -54,6 +58,7 @@ def respond(
     num_attributes: int,
     *,
     steps: tuple[float, ...] = STEPS,
+    keep: Callable[[str, Callable[[], dict]], dict] = lambda name, make: make(),
     say: Callable[[str], None] = print,
 ) -> np.ndarray:
     """Move the codes of n images along directions and score what they are decoded to.
@@ -66,6 +71,7 @@ def respond(
         scorer: of pictures.
         num_attributes: A.
         steps: T sizes; each is taken forwards and backwards.
+        keep: gives what a part of a name makes, or made before (see keeping.Keep.arrays); a few directions are one.
         say: is given a line from time to time.
 
     Returns:
@@ -73,27 +79,33 @@ def respond(
         any move does to a picture, whichever way, is left out; NaN where a direction is zeros.
     """
     units = space.standardise(codes)
-    num_models, num_directions = directions.shape[:2]
-    found = np.empty((num_models, num_directions, len(steps), codes.shape[1], num_attributes), np.float32)
+    total = directions.shape[1]
     began = said = time.monotonic()
-    done, total = 0, num_directions * len(steps)
-    for number in range(num_directions):
-        for place, step in enumerate(steps):
+    made = 0
+
+    def along(number: int) -> np.ndarray:
+        """Return f32[M, T, n, A]."""
+        nonlocal said, made
+        found = []
+        for step in steps:
+            way = np.float32(step) * directions[:, None, number]
             ahead, back = (
-                score_codes(
-                    coders,
-                    space.restore(units + np.float32(sign * step) * directions[:, None, number], codes),
-                    scorer,
-                    num_attributes,
-                )
+                score_codes(coders, space.restore(units + sign * way, codes), scorer, num_attributes)
                 for sign in (1, -1)
             )
-            found[:, number, place] = 0.5 * (ahead - back)
-            done += 1
-            now = time.monotonic()
-            if now - said > 10:
-                said = now
-                left = (now - began) / done * (total - done)
-                say(f"  moved along {number + 1} of {num_directions} directions, about {left:.0f} s left")
+            found.append(0.5 * (ahead - back))
+        made += 1
+        now = time.monotonic()
+        if now - said > SECONDS:
+            said = now
+            left = (now - began) / made * (total - number - 1)
+            say(f"  moved along {number + 1} of {total} directions, about {left:.0f} s left")
+        return np.stack(found, axis=1)
+
+    def several(start: int) -> dict[str, np.ndarray]:
+        return {"responses": np.stack([along(n) for n in range(start, min(start + TOGETHER, total))], axis=1)}
+
+    blocks = [keep(f"responses_{s}", functools.partial(several, s))["responses"] for s in range(0, total, TOGETHER)]
+    found = np.concatenate(blocks, axis=1)
     found[~directions.any(-1)] = np.nan
     return found

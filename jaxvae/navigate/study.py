@@ -163,12 +163,8 @@ def study(
     plan = plan_directions(boundaries, space, fitted, others, seed)
     moved = codes["held_out"][:, chosen]
     with clock.part("edits", f"moving {faces} images along {plan.directions.shape[1]} directions of each model"):
-
-        def edit() -> dict[str, np.ndarray]:
-            made = respond(coders, space, moved, plan.directions, judge, len(known.names), steps=tuple(steps), say=say)
-            return {"responses": made}
-
-        responses = keep.arrays("responses", edit)["responses"] / judged.deviation
+        how = {"steps": tuple(steps), "keep": keep.arrays, "say": say}
+        responses = respond(coders, space, moved, plan.directions, judge, len(known.names), **how) / judged.deviation
     with clock.part("scores", "scoring the edits"):
         compared = compare(
             responses,

@@ -83,7 +83,7 @@ def test_the_same_call_goes_on_from_what_is_kept(kept, data):
     assert same(quick_study(models, data, out=folder), found)
     assert models["plain"].calls - before <= BATCH + 1  # those at the door
     assert same(load(folder), found)
-    for name in ("responses", "round_trip"):
+    for name in ("responses_8", "round_trip"):
         (folder / "parts" / f"{name}.npz").unlink()
     assert same(quick_study(models, data, out=folder), found)
 
@@ -188,3 +188,21 @@ def test_a_classifier_is_trained_where_no_judge_is_given(data, tmp_path, monkeyp
     assert found.environment["classifier"]["steps"] == 1 and "training a classifier" in said[0]
     again = study([Halves()], who, **options)
     assert same(found, again) and any("taken from" in line for line in said)
+
+
+def test_edits_that_were_cut_off_go_on_where_they_were(data, tmp_path):
+    asked = []
+
+    def asking(images):
+        asked.append(len(images))
+        if len(asked) > 42:
+            raise KeyboardInterrupt
+        return judge(images)
+
+    with pytest.raises(KeyboardInterrupt):
+        quick_study({"plain": Halves()}, data, scorer=asking, out=tmp_path)
+    assert (tmp_path / "parts" / "responses_0.npz").exists()
+    finished = len(asked)
+    asked.clear()
+    quick_study({"plain": Halves()}, data, scorer=asking, out=tmp_path)
+    assert len(asked) < finished
