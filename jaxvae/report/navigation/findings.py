@@ -133,7 +133,7 @@ def _smaller(results: Navigation) -> str:
             what = f"not told apart from {first} at any"
         said.setdefault(what, []).append(name)
     reached = zip(smaller.targets[known], smaller.comparable[known], strict=True)
-    asked = listed([f"{target:g} sd ({count} attributes)" for target, count in reached])
+    asked = listed([f"{target:g} sd ({wording.count(int(count), 'attribute')})" for target, count in reached])
     parts = [f"{listed(names)} {'is' if len(names) == 1 else 'are'} {what}" for what, names in said.items()]
     return f"Matched at {asked}: {'; '.join(parts)}."
 
