@@ -1,4 +1,4 @@
-"""What can be asked of an image with yes or no, from the labels of a data set; and parts that share nobody."""
+"""What can be asked of an image with yes or no, from the labels of a data set."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,9 +7,6 @@ import numpy as np
 
 from jaxvae.data.grid import Dataset
 from jaxvae.types import InputError, look_up
-
-FEWEST = 5
-"""Images with, and images without an attribute that each part must have: fewer cannot be resampled."""
 
 
 class Attributes(NamedTuple):
@@ -83,45 +80,3 @@ def questions(data: Dataset) -> dict[str, Question]:
                 every[f"{name}>{called[middle]}"] = Question(column, middle, False, True)
             every |= {f"{name}={called[value]}": Question(column, value, True, not ordered) for value in range(size)}
     return every
-
-
-def cut(
-    num_images: int, shares: Sequence[float], identities: np.ndarray | None = None, seed: int = 0
-) -> list[np.ndarray]:
-    """Cut images into parts by chance, so that no two parts show the same person.
-
-    Args:
-        num_images: N.
-        shares: of each part, in 0 … 1; they sum to 1.
-        identities: integers [N], who is shown; None where that is not known, and every image is somebody else.
-        seed: of the cut.
-
-    Returns:
-        The rows of each part, ascending.
-    """
-    who = np.arange(num_images) if identities is None else np.unique(identities, return_inverse=True)[1]
-    counts = np.bincount(who)
-    order = np.random.default_rng(seed).permutation(len(counts))
-    reached = np.cumsum(counts[order]) / num_images
-    part_of = np.empty(len(counts), int)
-    part_of[order] = np.searchsorted(np.cumsum(shares)[:-1], reached - counts[order] / 2 / num_images, side="right")
-    return [np.flatnonzero(part_of[who] == part) for part in range(len(shares))]
-
-
-def check_enough(attributes: Attributes, part: str) -> None:
-    """Check that a part has images with and without each attribute.
-
-    Raises:
-        InputError: it has fewer than FEWEST of either; the message names the attributes.
-    """
-    having = attributes.values.sum(0)
-    short = [
-        f"{name} ({count} with it)"
-        for name, count in zip(attributes.names, having.tolist(), strict=True)
-        if min(count, len(attributes.values) - count) < FEWEST
-    ]
-    if short:
-        raise InputError(
-            f"the {len(attributes.values)} images {part} need {FEWEST} with and {FEWEST} without each attribute, and "
-            f"have not of {', '.join(short)}: give more images, or leave these attributes out"
-        )

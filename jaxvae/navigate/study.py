@@ -10,40 +10,29 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxvae.data.grid import Dataset
 from jaxvae.navigate import keeping
-from jaxvae.navigate.attributes import Attributes, attributes_of, check_enough, cut
-from jaxvae.navigate.boundaries import Boundaries, Space, areas, fit_boundaries, resample, space_of
+from jaxvae.navigate.attributes import Attributes, attributes_of
+from jaxvae.navigate.boundaries import Boundaries, fit_boundaries, resample, space_of
 from jaxvae.navigate.classifier import STEPS as CLASSIFIER_STEPS
 from jaxvae.navigate.classifier import Classifier, load_classifier, train_classifier
 from jaxvae.navigate.coders import BATCH, Coder, Coders
 from jaxvae.navigate.comparing import compare, plan_directions
+from jaxvae.navigate.judging import judge_images, kl_to_prior
+from jaxvae.navigate.parts import Parts, cut_up
+from jaxvae.navigate.pictures import round_trip_of, rows_of_pictures, trips
 from jaxvae.navigate.responses import STEPS, Scorer, respond, score_in_batches
-from jaxvae.navigate.results import Judge, Navigation, RoundTrip, Shown
-from jaxvae.navigate.scores import NUM_BOOTSTRAPS, TARGET, expected_by_labels, interval
+from jaxvae.navigate.results import Judge, Navigation, Shown
+from jaxvae.navigate.scores import NUM_BOOTSTRAPS, TARGET, expected_by_labels
 from jaxvae.parallel.machine import device_name
 from jaxvae.saved.model import Model
 from jaxvae.types import InputError, in_32_bits, look_up
 from jaxvae.version import __version__
-
-CLASSIFIER_SHARE = 0.75
-"""Of the images that are not held out; boundaries are fitted on the rest."""
-HELD_OUT_SHARE = 0.15
-POSITIONS = np.linspace(-3.0, 3.0, 7, dtype=np.float32)
-NUM_SHOWN = 3
-
-
-class _Parts(NamedTuple):
-    """Images uint8[N, H, W, C], attributes and identities of those that something is fitted on, and of the others."""
-
-    judged: tuple[np.ndarray, Attributes]  # what the classifier is trained on; empty where a scorer was given
-    fitted: tuple[np.ndarray, Attributes, np.ndarray | None]  # … and the boundaries
-    held_out: tuple[np.ndarray, Attributes]
 
 
 @in_32_bits
@@ -104,9 +93,9 @@ def study(
     names, coders = _named(models), Coders(list(models.values() if isinstance(models, Mapping) else models), data.shape)
     known = attributes_of(data, attributes)
     _check_numbers(faces, steps, target, resamples, bootstraps, classifier_steps, seed)
-    parts = _cut(data, held_out, known, scorer is None or isinstance(scorer, Classifier), seed)
+    parts = cut_up(data, held_out, known, scorer is None or isinstance(scorer, Classifier), seed)
     if isinstance(scorer, Classifier) and scorer.about.get("trained_on") != keeping.digest(parts.judged[0]):
-        parts = _cut(data, held_out, known, False, seed)
+        parts = cut_up(data, held_out, known, False, seed)
     judge = _of_attributes(scorer, known.names)
     _check_makers(coders, judge, parts.held_out[0][:BATCH], len(known.names))
     faces = min(faces, len(parts.held_out[0]))
@@ -139,12 +128,9 @@ def study(
     clock = _Clock(say, keep)
 
     with clock.part("classifier", scorer is None and f"training a classifier on {len(parts.judged[0]):,} images"):
-        judge = _of_attributes(scorer, known.names) or _classifier(
-            parts.judged, keep, classifier_steps, mirror, seed, say
-        )
-    with clock.part(
-        "codes", f"encoding {len(parts.fitted[0]) + len(parts.held_out[0]):,} images by {len(coders)} models"
-    ):
+        judge = judge or _classifier(parts.judged, keep, classifier_steps, mirror, seed, say)
+    num_encoded = len(parts.fitted[0]) + len(parts.held_out[0])
+    with clock.part("codes", f"encoding {num_encoded:,} images by {len(coders)} models"):
         codes = keep.arrays("codes", lambda: _codes(coders, parts))
     space = space_of(codes["fitted"], codes["fitted_logvar"])
     fitted, there = space.standardise(codes["fitted"]), space.standardise(codes["held_out"])
@@ -157,7 +143,7 @@ def study(
         )
         boundaries = Boundaries(**found)
     with clock.part("judging", "judging held-out images and their reconstructions"):
-        seen = keep.arrays("judged", lambda: _judged(coders, codes["held_out"], parts.held_out, judge))
+        seen = keep.arrays("judged", lambda: judge_images(coders, codes["held_out"], parts.held_out, judge))
         judged = Judge(**{name: seen[name] for name in Judge._fields})
     chosen = np.sort(np.random.default_rng(seed).permutation(len(told))[:faces])
     plan = plan_directions(boundaries, space, fitted, others, seed)
@@ -179,11 +165,12 @@ def study(
         )
     with clock.part("round trip", "encoding edited images again"):
         step = compared.normals.step.value
-        trips = keep.arrays("round_trip", lambda: _trips(coders, space, moved, boundaries.normals, step))
+        again = keep.arrays("round_trip", lambda: trips(coders, space, moved, boundaries.normals, step))
         effect = np.einsum("maa->ma", compared.normals.matrix)
-        round_trip = _round_trip(trips, effect, bootstraps, seed)
+        round_trip = round_trip_of(again, effect, bootstraps, seed)
     with clock.part("pictures", "drawing rows of edited images"):
-        shown = Shown(**keep.arrays("shown", lambda: _shown(coders, space, moved, boundaries, parts, chosen, seed)))
+        images = parts.held_out[0][chosen]
+        shown = Shown(**keep.arrays("shown", lambda: rows_of_pictures(coders, space, moved, boundaries, images, seed)))
 
     results = Navigation(
         models=names,
@@ -194,7 +181,7 @@ def study(
         labels=np.nan_to_num(np.corrcoef(told.T.astype(float)).reshape(len(known.names), -1)).astype(np.float32),
         by_labels=np.diagonal(expected_by_labels(told)).copy(),
         reconstruction=seen["reconstruction"],
-        kl=_kl(codes["held_out"], codes["held_out_logvar"], space),
+        kl=kl_to_prior(codes["held_out"], codes["held_out_logvar"]),
         space=space,
         boundaries=boundaries,
         normals=compared.normals,
@@ -266,35 +253,6 @@ def _check_codes(coders: Coders, *codes: np.ndarray) -> None:
         )
 
 
-def _cut(data: Dataset, held_out: Dataset | None, known: Attributes, with_classifier: bool, seed: int) -> _Parts:
-    """Cut the images into those to train the classifier on, those to fit boundaries on, and those held out."""
-    identities = None if data.identities is None else np.asarray(data.identities)
-    rest = 1.0 if held_out is not None else 1.0 - HELD_OUT_SHARE
-    share = CLASSIFIER_SHARE * rest if with_classifier else 0.0
-    judged, fitted, apart = cut(len(data), (share, rest - share, 1.0 - rest), identities, seed)
-    if held_out is None:
-        others, other_attributes, apart = data, known, apart
-    else:
-        if held_out.shape != data.shape:
-            raise InputError(f"held-out images are {held_out.shape}, those to fit on {data.shape}; give images alike")
-        others, other_attributes, apart = held_out, attributes_of(held_out, known.names), np.arange(len(held_out))
-        if identities is not None and held_out.identities is not None:
-            shared = np.isin(np.asarray(held_out.identities), identities)
-            if shared.any():
-                raise InputError(
-                    f"{shared.sum()} held-out images show people who are also in the images to fit on; cut by identity"
-                )
-    if with_classifier:
-        check_enough(known.rows(judged), "that the classifier would be trained on")
-    check_enough(known.rows(fitted), "that boundaries would be fitted on")
-    check_enough(other_attributes.rows(apart), "that are held out")
-    return _Parts(
-        (np.asarray(data.images(judged)), known.rows(judged)),
-        (np.asarray(data.images(fitted)), known.rows(fitted), None if identities is None else identities[fitted]),
-        (np.asarray(others.images(apart)), other_attributes.rows(apart)),
-    )
-
-
 def _conditions(conditions: Mapping[str, Sequence[str]] | None, names: tuple[str, ...]) -> list[np.ndarray] | None:
     """Return the attributes to project out of each normal, as numbers."""
     if not conditions:
@@ -335,124 +293,11 @@ def _of_attributes(scorer: Scorer | None, names: tuple[str, ...]) -> Scorer | No
     return lambda images: np.asarray(scorer(images))[:, chosen]
 
 
-def _codes(coders: Coders, parts: _Parts) -> dict[str, np.ndarray]:
+def _codes(coders: Coders, parts: Parts) -> dict[str, np.ndarray]:
     fitted, fitted_logvar = coders.encode(parts.fitted[0])
     there, there_logvar = coders.encode(parts.held_out[0])
     _check_codes(coders, fitted, fitted_logvar, there, there_logvar)
     return {"fitted": fitted, "fitted_logvar": fitted_logvar, "held_out": there, "held_out_logvar": there_logvar}
-
-
-def _judged(
-    coders: Coders, codes: np.ndarray, held_out: tuple[np.ndarray, Attributes], scorer: Scorer
-) -> dict[str, np.ndarray]:
-    """Return the fields of Judge, and the reconstruction errors f32[M]."""
-    images, attributes = held_out
-    told, num = attributes.values, len(attributes.names)
-    originals = images.astype(np.float32) / 255.0
-    real = score_in_batches(scorer, originals, num)
-    rebuilt = np.empty((len(coders), len(images), num), np.float32)
-    error = np.zeros(len(coders))
-    for start in range(0, len(images), 128):
-        rows = slice(start, start + 128)
-        pictures = coders.decode(codes[:, rows])
-        for model, own in enumerate(pictures):
-            rebuilt[model, rows] = score_in_batches(scorer, own, num)
-            error[model] += _cross_entropy(originals[rows], own)
-    return {
-        "share": told.mean(0).astype(np.float32),
-        "deviation": np.maximum(real.std(0), 1e-12).astype(np.float32),
-        "area": areas(real.T, told),
-        "accuracy": _balanced(real, told),
-        "rebuilt_area": np.stack([areas(own.T, told) for own in rebuilt]),
-        "rebuilt_accuracy": np.stack([_balanced(own, told) for own in rebuilt]),
-        "reconstruction": (error / len(images)).astype(np.float32),
-    }
-
-
-def _cross_entropy(images: np.ndarray, shares: np.ndarray) -> float:
-    """Return the sum over images, pixels and channels of -x log p - (1 - x) log (1 - p), nats."""
-    p = np.clip(shares.astype(np.float64), 1e-7, 1 - 1e-7)
-    return float(-(images * np.log(p) + (1 - images) * np.log1p(-p)).sum())
-
-
-def _balanced(scores: np.ndarray, told: np.ndarray) -> np.ndarray:
-    """Return f32[A], the balanced accuracy of scores f32[N, A] above 0."""
-    right = (scores > 0) == told
-    sides = [(right & side).sum(0) / np.maximum(side.sum(0), 1) for side in (told, ~told)]
-    return np.mean(sides, 0).astype(np.float32)
-
-
-def _kl(means: np.ndarray, logvars: np.ndarray, space: Space) -> np.ndarray:
-    per_latent = 0.5 * (np.square(means) + np.exp(logvars) - 1.0 - logvars).mean(1)
-    return per_latent.sum(-1).astype(np.float32)
-
-
-def _trips(
-    coders: Coders, space: Space, codes: np.ndarray, normals: np.ndarray, step: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Return what re-encoding edited images comes to, f32[M, A, n] each.
-
-    found and drift are shares of the step, of the codes that two edits, forwards and backwards, are encoded to again;
-    pixels is the root of the mean squared half difference of the two pictures.
-    """
-    units = space.standardise(codes)
-    shape = (*normals.shape[:2], codes.shape[1])
-    found, drift, pixels = (np.zeros(shape, np.float32) for _ in range(3))
-    for number in range(normals.shape[1]):
-        way = step[:, number, None, None] * normals[:, number, None]
-        ahead, back = (coders.decode(space.restore(units + sign * way, codes)) for sign in (1, -1))
-        half = 0.5 * (space.standardise(coders.encode_own(ahead)) - space.standardise(coders.encode_own(back)))
-        along = np.einsum("mnd,md->mn", half, normals[:, number])
-        across = half - along[..., None] * normals[:, number, None]
-        longest = np.maximum(step[:, number, None], 1e-12)
-        found[:, number] = along / longest
-        drift[:, number] = np.linalg.norm(across, axis=-1) / longest
-        pixels[:, number] = np.sqrt(np.square(0.5 * (ahead - back)).mean((2, 3, 4)))
-    return {"found": found, "drift": drift, "pixels": pixels}
-
-
-def _round_trip(trips: dict[str, np.ndarray], effect: np.ndarray, num: int, seed: int) -> RoundTrip:
-    images = trips["found"].shape[-1]
-    weights = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=num) / images
-    per_unit = trips["pixels"] / np.maximum(np.abs(effect), 1e-6)[..., None]
-    made = []
-    for values in (trips["found"], trips["drift"], per_unit):
-        made.append(interval(values.mean(-1), np.moveaxis(values @ weights.T, -1, 0)))
-    return RoundTrip(*made)
-
-
-def _shown(
-    coders: Coders,
-    space: Space,
-    codes: np.ndarray,
-    boundaries: Boundaries,
-    parts: _Parts,
-    chosen: np.ndarray,
-    seed: int,
-) -> dict[str, np.ndarray]:
-    """Return the fields of Shown: images of the first faces moved along every normal and every latent."""
-    some = np.random.default_rng(seed).permutation(len(chosen))[:NUM_SHOWN]
-    own, units = codes[:, some], space.standardise(codes[:, some])
-
-    def row(direction: np.ndarray, images: int) -> np.ndarray:
-        """Return uint8[M, F, T, H, W, C] of directions f32[M, D]."""
-        steps = [
-            coders.decode(space.restore(units + position * direction[:, None], own)[:, :images])
-            for position in POSITIONS
-        ]
-        return np.rint(np.stack(steps, axis=2) * 255).astype(np.uint8)
-
-    edits = [row(boundaries.normals[:, number], len(some)) for number in range(boundaries.normals.shape[1])]
-    single = [
-        row(np.eye(units.shape[-1], dtype=np.float32)[d] * space.alive[:, d, None], 1)[:, 0]
-        for d in range(units.shape[-1])
-    ]
-    return {
-        "originals": parts.held_out[0][chosen[some]],
-        "positions": POSITIONS,
-        "edits": np.stack(edits, axis=1),
-        "latents": np.stack(single, axis=1),
-    }
 
 
 class _Clock:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jaxvae.data import from_arrays
-from jaxvae.navigate.attributes import FEWEST, Attributes, attributes_of, check_enough, cut
+from jaxvae.navigate.attributes import Attributes, attributes_of
+from jaxvae.navigate.parts import FEWEST, check_enough, cut
 from jaxvae.types import InputError
 
 IMAGES = np.arange(12 * 16, dtype=np.uint8).reshape(12, 4, 4)
