@@ -17,7 +17,7 @@ SIZE = 8
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, no_figures):
     """Three bright bars in noise, trained with and without a mixture by the command line."""
     folder, rng = tmp_path_factory.mktemp("clusters"), np.random.default_rng(0)
     labels = rng.integers(0, 3, 150)

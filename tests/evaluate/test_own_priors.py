@@ -24,7 +24,7 @@ OWN = ("vade", "kl_sparse", "kl_student", "kl_anisotropic")
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory, no_figures):
     folder, rng = tmp_path_factory.mktemp("priors"), np.random.default_rng(0)
     images = (rng.random((150, SIZE, SIZE)) * 60).astype(np.uint8)
     for image, place in zip(images, rng.integers(0, 3, 150), strict=True):

@@ -264,6 +264,7 @@ def check(lines):
     assert lines[0]["suite"] == "machine"
 
 
+@pytest.mark.slow
 def test_the_quick_benchmark_writes_lines_a_table_and_a_figure(tmp_path):
     lines = run(tmp_path, "--suite=train,start", "--repeats=1")
     check(lines)

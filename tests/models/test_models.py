@@ -183,7 +183,10 @@ def test_doubling_the_image_doubles_the_reconstruction_and_doubling_the_batch_do
     np.testing.assert_allclose(chosen.nll(twice(logits, 0), twice(images, 0), hypers).mean(), once.mean(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "mlp_vade", "conv", "burgess", "resnet", "nvae"])
+SLOWEST = pytest.param("nvae", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "mlp_vade", "conv", "burgess", "resnet", SLOWEST])
 def test_codes_are_not_rounded_to_bfloat16(architecture):
     """Arithmetic in bfloat16 has 8 bits; what says means and log-variances adds in float32, and is not cut to them."""
     program = Program(architecture, "vae", (8, 8, 1), latent_dim=3, dtype="bfloat16", sizes={"stem_width": 4})

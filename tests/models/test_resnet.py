@@ -67,6 +67,7 @@ def test_parameters_are_those_counted_by_hand():
     assert {part: sum(leaf.size for leaf in jax.tree.leaves(shapes[part])) for part in expected} == expected
 
 
+@pytest.mark.slow
 def test_it_learns_colours_and_lanes_equal_solo_runs():
     data = assemble("coloured", coloured(64, 12), annotation="none")
     program = Program("resnet", "vae", data.shape, latent_dim=4, batch_size=16)
