@@ -37,7 +37,9 @@ def infomec_scores(
 
     Range 0 … 1, infoe possibly below 0 where values are very unequally frequent. Chance level: infoe about 0. infom and
     infoc are of shares, in which estimates that are all but 0, and cut off there, may look concentrated: ten latents of
-    pure noise and dSprites' factors had infom 0.58 and infoc 0.51, infoe 0.00. Read them beside infoe. infom is 0
+    pure noise and dSprites' factors had infom 0.58 and infoc 0.51, infoe 0.00; and of tied codes, that were four of
+    dSprites' factors and knew nothing of the fifth, infoc was 0.80 to 1.00 by the order of ties. Read them beside
+    infoe. infom is 0
     when no two factors vary or no latent is active, infoc when no two latents are active or no factor varies; a latent
     or factor without any information adds 0.
 

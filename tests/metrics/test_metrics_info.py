@@ -389,8 +389,11 @@ def test_ten_thousand_points_of_dsprites_factors(kind):
     base = make_codes(values[:, [1, 2, 3, 4]])[kind]
     logvar = np.full(base.shape, -4.0, np.float32)
     found = score(base, values, names=("infomec", "mig_sampled"), logvar=logvar)
-    for name, value in informed.infomec(base, values).items():
-        assert found[name] == pytest.approx(value, abs=5e-3), name
+    # Codes that are the factors are full of ties, whose order decides what they seem to know of one that none holds.
+    told = values[:, 1:] if kind == "perfect" else values
+    ours = score(base, told, names="infomec")
+    for name, value in informed.infomec(base, told).items():
+        assert ours[name] == pytest.approx(value, abs=5e-3), name
     information = informed.sampled_information(base, logvar, values, np.random.default_rng(0), num_samples=1_000)
     assert found["mig_sampled"] == pytest.approx(informed.mig_of_information(information, values), abs=0.02)
     assert set(METRICS["infomec"].keys) <= found.keys()
