@@ -9,7 +9,9 @@ import numpy as np
 
 from jaxvae.learners.hyperplanes import fit
 from jaxvae.learners.moments import deviation
-from jaxvae.learners.ranking import areas_of_columns, areas_under_curves
+from jaxvae.learners.ranking import areas_of_columns
+from jaxvae.models.vae import standard_normal_kl
+from jaxvae.navigate.accuracy import areas, balanced_accuracy
 from jaxvae.types import in_32_bits
 
 DEAD = 0.01
@@ -95,7 +97,7 @@ def space_of(means: np.ndarray, logvars: np.ndarray) -> Space:
         means: f32[M, N, D] of q(z|x).
         logvars: f32[M, N, D].
     """
-    kl = 0.5 * (np.square(means) + np.exp(logvars) - 1.0 - logvars).mean(1)
+    kl = np.asarray(standard_normal_kl(jnp.asarray(means), jnp.asarray(logvars))).mean(1)
     spread = np.stack([np.asarray(deviation(jnp.asarray(own))) for own in means])
     alive = (kl >= DEAD) & (spread > 0) & np.isfinite(spread)
     return Space(means.mean(1), np.where(alive, spread, 1.0).astype(np.float32), alive)
@@ -143,10 +145,7 @@ def fit_boundaries(
     offsets = np.asarray(planes.bias) / size
     there, told = held_out
     distance = np.einsum("mad,mnd->man", normals[:, 0], there) + offsets[:, 0, :, None]
-    right = (distance > 0) == told.T
-    having = told.T / np.maximum(told.sum(0), 1)[:, None]
-    lacking = ~told.T / np.maximum((~told).sum(0), 1)[:, None]
-    accuracy = 0.5 * ((right * having).sum(-1) + (right * lacking).sum(-1))
+    accuracy = np.stack([balanced_accuracy(own, told) for own in distance])
     area = np.stack([np.asarray(areas(own, told)) for own in distance])
     latent_area = np.moveaxis(np.asarray(_latent_areas(jnp.asarray(codes), jnp.asarray(values))), 1, 2)
     return Boundaries(
@@ -165,14 +164,4 @@ def _fit(codes: jax.Array, values: jax.Array, rows: jax.Array, cost: float):
     return jax.lax.map(one_model, codes)
 
 
-def areas(scores: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return f32[A], the areas under the ROC curves of scores f32[A, N] for attributes bool[N, A]; NaN where no curve.
-
-    The probability that an image with the attribute has a higher score than one without, ties counting one half.
-    """
-    found = np.asarray(_areas(jnp.asarray(scores, jnp.float32), jnp.asarray(values.T, jnp.uint32)))
-    return np.where(values.any(0) & ~values.all(0), found, np.nan)
-
-
-_areas = jax.jit(areas_under_curves)
 _latent_areas = jax.jit(jax.vmap(areas_of_columns, in_axes=(0, None)))  # f32[M, D, A]

@@ -104,7 +104,7 @@ class Coders:
         logvars = np.zeros_like(means)
         for start in range(0, len(images), BATCH):
             rows = slice(start, min(start + BATCH, len(images)))
-            for index, (mean, logvar) in self._encode_batch(_padded(images[rows])).items():
+            for index, (mean, logvar) in self._encode_batch(padded(images[rows])).items():
                 size, count = self.sizes[index], rows.stop - rows.start
                 means[index, rows, :size] = mean[:count, :size]
                 logvars[index, rows, :size] = logvar[:count, :size]
@@ -160,6 +160,6 @@ class Coders:
         return jax.tree.map(lambda leaf: leaf[: len(members)], made)
 
 
-def _padded(images: np.ndarray) -> np.ndarray:
+def padded(images: np.ndarray) -> np.ndarray:
     """Repeat the last image until the batch is full, so that all batches share one program."""
     return np.concatenate([images, np.repeat(images[-1:], BATCH - len(images), axis=0)])

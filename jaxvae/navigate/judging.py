@@ -1,9 +1,11 @@
 """What the judge says of images that nothing was fitted on, and of models' reconstructions of them."""
 
+import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.models.vae import standard_normal_kl
+from jaxvae.navigate.accuracy import areas, balanced_accuracy
 from jaxvae.navigate.attributes import Attributes
-from jaxvae.navigate.boundaries import areas
 from jaxvae.navigate.coders import Coders
 from jaxvae.navigate.responses import Scorer, score_in_batches
 
@@ -28,9 +30,9 @@ def judge_images(
         "share": told.mean(0).astype(np.float32),
         "deviation": np.maximum(real.std(0), 1e-12).astype(np.float32),
         "area": areas(real.T, told),
-        "accuracy": balanced_accuracy(real, told),
+        "accuracy": balanced_accuracy(real.T, told),
         "rebuilt_area": np.stack([areas(own.T, told) for own in rebuilt]),
-        "rebuilt_accuracy": np.stack([balanced_accuracy(own, told) for own in rebuilt]),
+        "rebuilt_accuracy": np.stack([balanced_accuracy(own.T, told) for own in rebuilt]),
         "reconstruction": (error / len(images)).astype(np.float32),
     }
 
@@ -41,14 +43,7 @@ def cross_entropy(images: np.ndarray, shares: np.ndarray) -> float:
     return float(-(images * np.log(p) + (1 - images) * np.log1p(-p)).sum())
 
 
-def balanced_accuracy(scores: np.ndarray, told: np.ndarray) -> np.ndarray:
-    """Return f32[A], the balanced accuracy of scores f32[N, A] above 0."""
-    right = (scores > 0) == told
-    sides = [(right & side).sum(0) / np.maximum(side.sum(0), 1) for side in (told, ~told)]
-    return np.mean(sides, 0).astype(np.float32)
-
-
 def kl_to_prior(means: np.ndarray, logvars: np.ndarray) -> np.ndarray:
     """Return f32[M], KL(q(z|x) || N(0, I)) in nats, mean over images, of codes f32[M, N, D] as they are encoded."""
-    per_latent = 0.5 * (np.square(means) + np.exp(logvars) - 1.0 - logvars).mean(1)
+    per_latent = np.asarray(standard_normal_kl(jnp.asarray(means), jnp.asarray(logvars))).mean(1)
     return per_latent.sum(-1).astype(np.float32)

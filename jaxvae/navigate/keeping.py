@@ -23,6 +23,7 @@ import numpy as np
 from jaxvae.data.grid import Dataset
 from jaxvae.navigate.results import Navigation
 from jaxvae.navigate.scores import Interval
+from jaxvae.training import workdir
 from jaxvae.types import InputError
 
 OWNED = ("study.json", "results.json", "results.npz", "table.csv", "faces.html")
@@ -84,7 +85,7 @@ class Keep:
             raise StudyError(f"{self.path} is there and holds no study of attributes: choose an empty or a new folder")
         try:
             (self.path / "parts").mkdir(parents=True, exist_ok=True)
-            _write(note, json.dumps(asked, indent=2).encode() + b"\n")
+            workdir.write_json(note, asked)
         except OSError as error:
             raise StudyError(f"{self.path} cannot be written ({error.strerror or error})") from None
 
@@ -110,7 +111,7 @@ class Keep:
         note = self.path / "parts" / "seconds.json"
         known = _read_json(note) if note.exists() else {}
         longest = {name: max(value, known.get(name, 0.0)) for name, value in spent.items()}
-        _write(note, json.dumps(longest, indent=2).encode() + b"\n")
+        workdir.write_json(note, longest)
         return longest
 
     def _clear(self) -> None:
@@ -136,7 +137,7 @@ def save(results: Navigation, path: str | os.PathLike[str]) -> None:
     folder = pathlib.Path(path).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / "results.npz", arrays)
-    _write(folder / "results.json", json.dumps(said, indent=2, ensure_ascii=False).encode() + b"\n")
+    workdir.write_json(folder / "results.json", said)
 
 
 def load(path: str | os.PathLike[str]) -> Navigation:
@@ -191,15 +192,6 @@ def write_arrays(file: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
         os.replace(temporary, file)
     except OSError as error:
         raise StudyError(f"{file} cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write(file: pathlib.Path, content: bytes) -> None:
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
 

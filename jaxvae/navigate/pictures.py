@@ -5,7 +5,7 @@ import numpy as np
 from jaxvae.navigate.boundaries import Boundaries, Space
 from jaxvae.navigate.coders import Coders
 from jaxvae.navigate.results import RoundTrip
-from jaxvae.navigate.scores import interval
+from jaxvae.navigate.scores import interval, resamples_of
 
 POSITIONS = np.linspace(-3.0, 3.0, 7, dtype=np.float32)
 NUM_SHOWN = 3
@@ -36,8 +36,15 @@ def trips(
 
 
 def round_trip_of(trips: dict[str, np.ndarray], effect: np.ndarray, num: int, seed: int) -> RoundTrip:
-    images = trips["found"].shape[-1]
-    weights = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=num) / images
+    """Return means over images of what `trips` returns, with intervals.
+
+    Args:
+        trips: as returned.
+        effect: f32[M, A], how far each attribute's own score has moved, standard deviations.
+        num: of resamples.
+        seed: of resamples, those of `scores.bootstrapped`.
+    """
+    weights = resamples_of(trips["found"].shape[-1], num, seed)
     per_unit = trips["pixels"] / np.maximum(np.abs(effect), 1e-6)[..., None]
     made = []
     for values in (trips["found"], trips["drift"], per_unit):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from jaxvae.navigate.boundaries import Space
-from jaxvae.navigate.coders import BATCH, Coders
+from jaxvae.navigate.coders import BATCH, Coders, padded
 from jaxvae.types import InputError
 
 Scorer = Callable[[np.ndarray], np.ndarray]
@@ -29,8 +29,7 @@ def score_in_batches(scorer: Scorer, images: np.ndarray, num_attributes: int) ->
     scores = np.empty((len(images), num_attributes), np.float32)
     for start in range(0, len(images), BATCH):
         batch = images[start : start + BATCH]
-        full = np.concatenate([batch, np.repeat(batch[-1:], BATCH - len(batch), axis=0)])
-        made = np.asarray(scorer(full))
+        made = np.asarray(scorer(padded(batch)))
         if made.shape != (BATCH, num_attributes):
             raise InputError(
                 f"the scorer returned {made.shape} for {BATCH} images; it takes images [B, H, W, C] and returns "

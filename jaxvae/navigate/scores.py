@@ -88,6 +88,11 @@ def score_row(row: jax.Array, own: jax.Array, step: jax.Array, steerable: jax.Ar
     )
 
 
+def resamples_of(images: int, num: int, seed: int) -> np.ndarray:
+    """Return f64[num, images], the weight of each image in bootstrap resamples; those of a resample sum to 1."""
+    return np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=num) / images
+
+
 @in_32_bits
 def bootstrapped(
     responses: np.ndarray,
@@ -114,7 +119,7 @@ def bootstrapped(
         Effects with leaves [U, …], and with leaves [num, U, …].
     """
     images = responses.shape[2]
-    drawn = np.random.default_rng(seed).multinomial(images, np.full(images, 1 / images), size=num) / images
+    drawn = resamples_of(images, num, seed)
     weights = np.concatenate([np.full((1, images), 1 / images), drawn]).astype(np.float32)
     made = jax.tree.map(np.asarray, _bootstrapped(responses, own, jnp.asarray(steps), weights, target))
     return jax.tree.map(lambda leaf: leaf[0], made), jax.tree.map(lambda leaf: leaf[1:], made)

@@ -92,7 +92,7 @@ def nearest_factors(data: Dataset, attributes: Sequence[str] | None = None, *, s
 
     Args:
         data: a complete grid of factors.
-        attributes: names, as in attributes.attributes_of; the study must be asked for the same, in this order.
+        attributes: names, as in attributes.attributes_of; a study may ask for some of them, in any order.
         stride: compare with every stride-th image alone. All values of all factors are left where no factor's size
             shares a divisor with it, as 7 or 11 for sprites.
 
