@@ -231,11 +231,10 @@ def plot_boundaries(results: Navigation) -> Figure:
     """Boundaries in the codes.
 
     From left to right: how well the signed distance to an attribute's boundary tells held-out images with it from those
-    without (area under the ROC curve; chance 1/2, 1 is best); how alike the normals of two refits to resampled people
-    or images are (mean cosine; 0 is chance, 1 is best); the largest component of the normal, max |n_d| (1 where a
-    single latent is the attribute, at least 1/√D); and how many latents share the normal (1/Σ n_d⁴, from 1 to D). Grey
-    lines: chance, or the least there can be. Grey names: attributes that models are not
-    compared by.
+    without (area under the ROC curve; chance 1/2, 1 is best); how alike the normals of two refits are, to halves of the
+    images that share nobody (mean cosine; 0 is chance, 1 is best); the largest component of the normal, max |n_d| (1
+    where a single latent is the attribute, at least 1/√D); and how many latents share the normal (1/Σ n_d⁴, from 1 to
+    D). Grey lines: chance, or the least there can be. Grey names: attributes that models are not compared by.
     """
     order = reading.by_selectivity(results)
     bounds = results.boundaries
