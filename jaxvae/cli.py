@@ -65,6 +65,11 @@ flags.DEFINE_string(
 )
 flags.DEFINE_float("save_seconds", DEFAULT.save_seconds, "Least seconds between two checkpoints.")
 flags.DEFINE_list("plugins", [], "Files (my_terms.py) and modules (my_package.terms) to run first; they add to tables.")
+flags.DEFINE_bool(
+    "quick",
+    False,
+    "A few steps of a few lanes, in a workdir whose name ends in _quick: whether a study runs, not what it finds.",
+)
 flags.DEFINE_bool("list", False, "Print every objective, term, architecture, data set, metric and plot, and stop.")
 flags.DEFINE_string(
     "compilation_cache",
@@ -150,7 +155,7 @@ def holds_the_study() -> bool:
     """Return whether no flag chooses a study and the workdir has one."""
     chosen = any(FLAGS[name].present for name in CHOOSING if name != "flagfile")
     here = FLAGS.workdir is not None and (pathlib.Path(FLAGS.workdir) / "spec.json").exists()
-    return here and not chosen and not FLAGS.overwrite
+    return here and not chosen and not FLAGS.overwrite and not FLAGS.quick
 
 
 def refuse(error: Exception | str) -> None:
@@ -179,7 +184,14 @@ def spec_from_flags() -> spec.Spec:
         plugins=plugins.load(FLAGS.plugins),
         **{name: getattr(FLAGS, name) for name in OF_SPEC},
     )
-    return dataclasses.replace(chosen, plugins=plugins.used(chosen))
+    chosen = dataclasses.replace(chosen, plugins=plugins.used(chosen))
+    return spec.quick(chosen) if FLAGS.quick else chosen
+
+
+def folder(chosen: spec.Spec) -> pathlib.Path:
+    """Return where everything of this sweep is kept."""
+    path = FLAGS.workdir or f"runs/{'_'.join(chosen.objectives)}_{chosen.dataset}"
+    return pathlib.Path(path + "_quick" * FLAGS.quick)
 
 
 def spec_from_workdir() -> spec.Spec:
@@ -230,7 +242,7 @@ def main(_) -> None:
                 stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
             stack.enter_context(hosts.as_one())
             chosen = spec_from_flags()
-            path = pathlib.Path(FLAGS.workdir or f"runs/{'_'.join(chosen.objectives)}_{chosen.dataset}")
+            path = folder(chosen)
             telling.show()
             job = study.check_named(chosen, shlex.join(["python", *sys.argv]))
             keep_compiled(FLAGS.compilation_cache)

@@ -184,6 +184,21 @@ def _as_flag(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 
 
+QUICK_STEPS, QUICK_BATCH, QUICK_VALUES = 20, 16, 2
+
+
+def quick(spec: Spec) -> Spec:
+    """Return the sweep in a size that shows whether it runs, not what it finds: a few steps of a few lanes."""
+    return dataclasses.replace(
+        spec,
+        steps=min(spec.steps, QUICK_STEPS),
+        batch_size=min(spec.batch_size, QUICK_BATCH),
+        eval_every=min(spec.eval_every, QUICK_STEPS // 2),
+        log_every=min(spec.log_every, QUICK_STEPS // 2),
+        sweep=tuple(axis._replace(values=axis.values[:QUICK_VALUES]) for axis in spec.sweep),
+    )
+
+
 class Group(NamedTuple):
     """The lanes that share one program: consecutive lanes of the sweep from `first` on."""
 

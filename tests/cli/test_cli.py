@@ -19,6 +19,7 @@ from jaxvae import cli, evaluate, report
 from jaxvae.training.checkpoint import Checkpoints
 from jaxvae.training.workdir import read_table
 from jaxvae.types import InputError
+from tiny_data import write_idx
 from tiny_sweep import SIZE, run_in_process, start
 
 
@@ -347,6 +348,30 @@ def test_every_flag_file_reads(path):
         cli.parse(["run_sweep.py", f"--flagfile={path}"])
         chosen = cli.spec_from_flags()
     assert path.read_text().startswith("#") and chosen.sweep
+
+
+def test_quick_is_a_few_steps_of_a_few_lanes_in_a_folder_of_its_own(finished, command, capsys):
+    with flagsaver.flagsaver():
+        cli.FLAGS.unparse_flags()
+        cli.parse(["run_sweep.py", *command, f"--workdir={finished}", "--sweep=beta_vae:beta=1,2,4,8", "--quick"])
+        chosen = cli.spec_from_flags()
+        assert cli.folder(chosen) == finished.with_name(finished.name + "_quick")
+    assert (chosen.steps, chosen.batch_size, chosen.log_every, chosen.eval_every) == (20, 8, 10, 0)
+    assert all(len(axis.values) <= 2 for axis in chosen.sweep) and chosen.sweep[-1].values == (1.0, 2.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", STUDIES, ids=lambda p: p.name)
+def test_every_flag_file_runs_in_its_quick_size(path, tmp_path):
+    with flagsaver.flagsaver():
+        cli.FLAGS.unparse_flags()
+        cli.parse(["run_sweep.py", f"--flagfile={path}"])
+        dataset = cli.FLAGS.dataset
+    data = {"mnist": ["--data_dir=" + str(tmp_path / "mnist")]}.get(dataset, ["--dataset=mini_sprites"])
+    write_idx(tmp_path / "mnist")
+    command = [f"--flagfile={path}", *data, "--quick", f"--workdir={tmp_path / 'study'}"]
+    assert run_in_process(*command) == 0
+    assert (tmp_path / "study_quick" / "report.html").exists()
 
 
 def test_a_sweep_does_not_go_on_with_other_data(plain, tmp_path, images, capsys):
