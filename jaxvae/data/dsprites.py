@@ -32,7 +32,7 @@ def load_dsprites(split: str = "train", data_dir: DataDir = None) -> Dataset:
         bits, classes = tfds.read("dsprites", split, root, _example, download=DOWNLOAD, ordered=True, packed=True)
     else:
         bits, classes = _read_npz(path) if path.suffix == ".npz" else _read_hdf5(path)
-    return assemble("dsprites", bits, classes, FACTORS, annotation="factors", packed_shape=SHAPE)
+    return assemble("dsprites", bits, classes, FACTORS, annotation="factors", unordered=("shape",), packed_shape=SHAPE)
 
 
 def _example(record: dict) -> tuple[np.ndarray, list[int]]:

@@ -63,7 +63,10 @@ def load_folder(split: str = "train", data_dir: DataDir = None) -> Dataset:
     if "" in classes:
         return assemble("folder", images, annotation="none")
     labels = np.repeat(np.arange(len(classes)), [len(found) for found in classes.values()])[:, None]
-    return assemble("folder", images, labels, ("label",), annotation="labels", factor_values=(tuple(classes),))
+    called = (tuple(classes),)
+    return assemble(
+        "folder", images, labels, ("label",), annotation="labels", factor_values=called, unordered=("label",)
+    )
 
 
 def _classes(root: pathlib.Path) -> dict[str, list[pathlib.Path]]:

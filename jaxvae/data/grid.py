@@ -33,6 +33,9 @@ class Dataset:
         complete_grid: whether image i has the factors of i in mixed radix, last factor fastest.
         factor_values: what each class of each factor was called where the data was given, in order: numbers with gaps,
             names of folders. () for a factor whose classes are called 0 … size-1, and for all where every one is.
+        unordered: names of the factors whose values have no order (shapes, categories, colours that go by name): that
+            class 2 is nearer to 1 than to 0 means nothing there. Of the others it means that the values are (angles and
+            hues along a circle), or that nobody says.
         identities: i32[N] from 0, which person each image shows, for splits that must not share one; None when nobody
             says. The numbers mean the same in every split of a data set.
     """
@@ -47,6 +50,7 @@ class Dataset:
     annotation: str = dataclasses.field(metadata={"static": True})
     complete_grid: bool = dataclasses.field(metadata={"static": True}, default=False)
     factor_values: tuple[tuple[int | str, ...], ...] = dataclasses.field(metadata={"static": True}, default=())
+    unordered: tuple[str, ...] = dataclasses.field(metadata={"static": True}, default=())
     identities: jax.Array | None = None
 
     def __len__(self) -> int:
@@ -94,7 +98,7 @@ def join(first: Dataset, second: Dataset) -> Dataset:
     """Return the images of two splits of one data set, those of the first one first."""
     unlike = [
         name
-        for name in ("shape", "binary", "factor_names", "factor_sizes", "annotation", "factor_values")
+        for name in ("shape", "binary", "factor_names", "factor_sizes", "annotation", "factor_values", "unordered")
         if getattr(first, name) != getattr(second, name)
     ]
     if unlike:
@@ -134,6 +138,7 @@ def assemble(
     annotation: str,
     factor_sizes: tuple[int, ...] | None = None,
     factor_values: tuple[tuple[int | str, ...], ...] = (),
+    unordered: tuple[str, ...] = (),
     packed_shape: tuple[int, int, int] | None = None,
     identities: np.ndarray | None = None,
 ) -> Dataset:
@@ -150,6 +155,7 @@ def assemble(
         annotation: one of ANNOTATIONS.
         factor_sizes: number of values of each factor; by default the largest one seen plus one.
         factor_values: what the classes are called, as Dataset has it.
+        unordered: names of the factors whose values have no order.
         packed_shape: (H, W, C) when images are bits already, uint8[N, ceil(H*W*C/8)] as `pack` makes them.
         identities: integers [N] from 0, which person each image shows, or None.
 
@@ -169,6 +175,8 @@ def assemble(
         raise ValueError(
             f"{name}: factors of shape {factors.shape} do not fit {len(images)} images and {len(factor_names)} names"
         )
+    if unknown := [factor for factor in unordered if factor not in factor_names]:
+        raise ValueError(f"{name}: unordered names {unknown[0]!r}, which is none of the factors {factor_names}")
     if not np.issubdtype(factors.dtype, np.integer) or (factors.size and factors.min() < 0):
         raise ValueError(f"{name}: factors must be integers from 0, got {factors.dtype}")
     sizes = factor_sizes or tuple(int(m) + 1 for m in factors.max(axis=0, initial=0))
@@ -202,6 +210,7 @@ def assemble(
         annotation=annotation,
         complete_grid=complete,
         factor_values=tuple(factor_values),
+        unordered=tuple(unordered),
         identities=None if identities is None else jnp.asarray(identities, jnp.int32),
     )
 

@@ -58,7 +58,8 @@ def _load(name: str, label: str, split: str, data_dir: DataDir, download: str) -
         images, labels = tfds.read(
             name, split, root, lambda record: (record["image"], [record["label"]]), download=download
         )
-    return assemble(name, images, labels.astype(np.int32), (label,), annotation="labels", factor_sizes=(10,))
+    classes = labels.astype(np.int32)
+    return assemble(name, images, classes, (label,), annotation="labels", factor_sizes=(10,), unordered=(label,))
 
 
 def read_idx(path: pathlib.Path, num_axes: int, download: str) -> np.ndarray:

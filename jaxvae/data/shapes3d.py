@@ -25,7 +25,7 @@ def load_shapes3d(split: str = "train", data_dir: DataDir = None) -> Dataset:
         images, classes = tfds.read("shapes3d", split, root, _example, download=DOWNLOAD, ordered=True)
     else:
         images, classes = _read(path)
-    return assemble("shapes3d", images, classes, FACTORS, annotation="factors")
+    return assemble("shapes3d", images, classes, FACTORS, annotation="factors", unordered=("shape",))
 
 
 def _example(record: dict) -> tuple[np.ndarray, list[int]]:

@@ -51,7 +51,9 @@ def load_smallnorb(split: str = "train", data_dir: DataDir = None) -> Dataset:
     else:
         images, labels = tfds.read("smallnorb", "train+test", root, _example, download=DOWNLOAD, ordered=True)
     say_once(TERMS)
-    return assemble("smallnorb", images, labels[:, :4], FACTORS, annotation="factors", factor_sizes=SIZES)
+    return assemble(
+        "smallnorb", images, labels[:, :4], FACTORS, annotation="factors", factor_sizes=SIZES, unordered=("category",)
+    )
 
 
 def _example(record: dict) -> tuple[np.ndarray, list[int]]:

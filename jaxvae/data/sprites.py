@@ -217,4 +217,5 @@ def _load(name: str, grid: SpriteGrid) -> Dataset:
         factor_sizes=sizes,
         annotation="factors",
         complete_grid=True,
+        unordered=("shape",),
     )

@@ -84,6 +84,14 @@ EXPECTED = {  # shape, annotation, whether a complete grid
     "celeb_a_whole": ((64, 64, 3), "labels", False),
     "folder": ((20, 30, 1), "none", False),
 }
+UNORDERED = {  # of the others every factor has an order, or nobody says
+    "mini_sprites": ("shape",),
+    "dsprites": ("shape",),
+    "shapes3d": ("shape",),
+    "smallnorb": ("category",),
+    "mnist": ("digit",),
+    "fashion_mnist": ("article",),
+}
 
 
 def test_every_data_set_is_tested_here():
@@ -111,6 +119,7 @@ def test_contract(name, form, split, tmp_path, prepared):
     assert (factors >= 0).all() and (factors < np.array(data.factor_sizes)).all()
     if name in EXPECTED:
         assert (data.shape, data.annotation, data.complete_grid) == EXPECTED[name]
+    assert data.unordered == UNORDERED.get(name, ())
     if "sprites" in name:  # rendered or downloaded, the two are interchangeable
         assert data.factor_names == DSPRITES_FACTORS
     if data.complete_grid:

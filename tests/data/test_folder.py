@@ -138,6 +138,7 @@ def test_subfolders_are_labels_in_sorted_order(tmp_path):
     save(tmp_path / "cats", GREY[:1], "._a.png")
     data = load("folder", data_dir=tmp_path)
     assert (data.annotation, data.factor_names, data.factor_sizes) == ("labels", ("label",), (3,))
+    assert data.unordered == ("label",)
     assert data.factor_values == (("Zebras", "cats", "dogs"),) and data.values_of(0) == ("Zebras", "cats", "dogs")
     assert data.factors[:, 0].tolist() == [0, 1, 1, 1, 2, 2]
     assert np.asarray(data.images(np.arange(6)))[:, 0, 0, 0].tolist() == [40, 200, 120, 0, 160, 80]
