@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import io
 import itertools
+import math
 import struct
 import zipfile
 
@@ -215,6 +216,38 @@ def write_smallnorb(folder, *, zipped=False):
         for kind, array in zip(("dat", "cat", "info"), smallnorb_arrays(instances), strict=True):
             path = folder / f"{stem}-{kind}.mat{'.gz' if zipped else ''}"
             path.write_bytes(gzip.compress(norb_bytes(array), 1) if zipped else norb_bytes(array))
+    return folder
+
+
+CARS3D_SHAPE = (128, 128, 3, 24, 4)
+
+
+def car(number):
+    """Return im uint8[128, 128, 3, 24, 4] of one car: noise of its own, coarse enough to survive being resized."""
+    coarse = np.random.default_rng(number).integers(0, 256, (16, 16, 3, 24, 4), np.uint8)
+    return coarse.repeat(8, axis=0).repeat(8, axis=1)
+
+
+def write_cars3d(folder, numbers=(2, 10, 9)):
+    """Write the official file of each car; what MATLAB also keeps there is there."""
+    import scipy.io
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        beside = {"mask": np.zeros((128, 128, 24, 4), bool), "YAW_LIST": np.arange(0.0, 360, 15)[None]}
+        path = folder / f"car_{number:03d}_mesh.mat"
+        scipy.io.savemat(path, {"im": car(number), **beside}, do_compression=True)
+    return folder
+
+
+MPI3D_SIZES = ((3, 2, 1, 2, 1, 2, 3), (2, 2, 1, 2, 1, 2, 3))
+"""Sizes of MPI3D's two releases in small; a test has to put them in the place of mpi3d.RELEASES."""
+
+
+def write_mpi3d(folder, file_name="mpi3d_toy.npz", *, release=0, save=np.savez_compressed, **replaced):
+    """Write an official .npz of coloured images that carry their number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder / file_name, **({"images": shapes3d_images(math.prod(MPI3D_SIZES[release]))} | replaced))
     return folder
 
 

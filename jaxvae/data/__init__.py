@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from jaxvae.data import celeb_a, dsprites, folder, idx, npz, shapes3d, smallnorb
+from jaxvae.data import cars3d, celeb_a, dsprites, folder, idx, mpi3d, npz, shapes3d, smallnorb
 from jaxvae.data.arrays import from_arrays
 from jaxvae.data.errors import DataError, DataNotFoundError
 from jaxvae.data.grid import Dataset
@@ -39,6 +39,25 @@ _SOURCES = {
     "dsprites": Source(dsprites.load_dsprites, _ONE, "dSprites, 64x64, 5 factors", dsprites.OBTAIN),
     "shapes3d": Source(shapes3d.load_shapes3d, _ONE, "3D Shapes, 64x64x3, 6 factors", shapes3d.OBTAIN),
     "smallnorb": Source(smallnorb.load_smallnorb, _ONE, "smallNORB, 64x64, 4 factors", smallnorb.OBTAIN),
+    "cars3d": Source(cars3d.load_cars3d, _ONE, "Cars3D, 64x64x3, 3 factors", cars3d.OBTAIN),
+    "mpi3d_toy": Source(
+        mpi3d.load_mpi3d_toy,
+        _ONE,
+        "MPI3D, a robot's arm rendered plainly, 64x64x3, 7 factors",
+        mpi3d.OBTAIN["mpi3d_toy"],
+    ),
+    "mpi3d_realistic": Source(
+        mpi3d.load_mpi3d_realistic,
+        _ONE,
+        "MPI3D, the arm rendered realistically, 64x64x3, 7 factors",
+        mpi3d.OBTAIN["mpi3d_realistic"],
+    ),
+    "mpi3d_real": Source(
+        mpi3d.load_mpi3d_real,
+        _ONE,
+        "MPI3D, the real arm photographed, 64x64x3, 7 factors",
+        mpi3d.OBTAIN["mpi3d_real"],
+    ),
     "mnist": Source(idx.load_mnist, _TWO, "MNIST digits, 28x28, 10 classes", idx.OBTAIN_MNIST),
     "fashion_mnist": Source(idx.load_fashion_mnist, _TWO, "Fashion-MNIST, 28x28, 10 classes", idx.OBTAIN_FASHION),
     "celeb_a": Source(

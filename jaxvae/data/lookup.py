@@ -69,6 +69,12 @@ def not_found(name: str, data_dir: pathlib.Path | None, download: str) -> DataNo
     )
 
 
+def nowhere(name: str, data_dir: pathlib.Path | None, what: str, download: str) -> DataNotFoundError:
+    """Return the error for a data set that TFDS does not have and whose own files, `what`, are not in data_dir."""
+    looked = f"no {what} in {data_dir}" if data_dir else "no data_dir was given"
+    return DataNotFoundError(f"{name}: {looked}: {download}, or point data_dir at where it is")
+
+
 def tfds_root(data_dir: pathlib.Path | None) -> pathlib.Path:
     """Return data_dir, or the directory that TFDS uses by default (found without importing TFDS)."""
     default = os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")

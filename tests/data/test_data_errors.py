@@ -70,13 +70,18 @@ class TestNothingThere:
         "smallnorb": ("training-dat.mat.gz", "https://", "tfds.builder('smallnorb'", "jaxvae[prepare]"),
         "celeb_a": ("list_attr_celeba.txt", "http://", "tfds.builder('celeb_a'", "jaxvae[prepare]"),
         "celeb_a_whole": ("list_attr_celeba.txt", "http://", "tfds.builder('celeb_a'", "jaxvae[prepare]"),
+        "cars3d": ("car_*_mesh.mat", "http://", "nips2015-analogy-data.tar.gz", "unpack"),
+        "mpi3d_toy": ("https://", "mpi3d_toy.npz"),
+        "mpi3d_realistic": ("https://", "mpi3d_realistic.npz"),
+        "mpi3d_real": ("https://", "mpi3d_real.npz"),
         "folder": (".png", "one size"),
         "npz": ("np.savez", "uint8"),
     }
 
     def test_no_data_dir(self, name, tmp_path):
         own = name in ("folder", "npz")
-        where = () if own else (tmp_path / "default",)
+        in_tfds = any("tfds.builder" in word for word in self.REMEDY[name])
+        where = (tmp_path / "default",) if in_tfds else ()
         kind = DataError if own else DataNotFoundError
         assert_refused(name, name, "data_dir", *where, *self.REMEDY[name], kind=kind)
 

@@ -27,8 +27,9 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """Keep tests out of the user's cache and of each other's."""
+    """Keep tests out of the user's cache and of each other's, and MPI3D, which has one size only, small."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("jaxvae.data.mpi3d.RELEASES", tiny_data.MPI3D_SIZES)
 
 
 def write_folder(folder, count=6, **options):
@@ -59,6 +60,10 @@ FORMS = {
     ("shapes3d", "tfds"): lambda tmp, prepared: prepared,
     ("smallnorb", "mat"): lambda tmp, prepared: tiny_data.write_smallnorb(tmp / "raw"),
     ("smallnorb", "tfds"): lambda tmp, prepared: prepared,
+    ("cars3d", "mat"): lambda tmp, prepared: tiny_data.write_cars3d(tmp / "raw"),
+    ("mpi3d_toy", "npz"): lambda tmp, prepared: tiny_data.write_mpi3d(tmp / "raw"),
+    ("mpi3d_realistic", "npz"): lambda tmp, prepared: tiny_data.write_mpi3d(tmp / "raw", "mpi3d_realistic.npz"),
+    ("mpi3d_real", "npz"): lambda tmp, prepared: tiny_data.write_mpi3d(tmp / "raw", "mpi3d_real.npz"),
     ("mnist", "idx.gz"): lambda tmp, prepared: tiny_data.write_idx(tmp / "raw"),
     ("mnist", "idx"): lambda tmp, prepared: tiny_data.write_idx(tmp / "raw", zipped=False),
     ("mnist", "tfds"): lambda tmp, prepared: prepared,
@@ -78,17 +83,26 @@ EXPECTED = {  # shape, annotation, whether a complete grid
     "dsprites": ((64, 64, 1), "factors", True),
     "shapes3d": ((64, 64, 3), "factors", True),
     "smallnorb": ((64, 64, 1), "factors", False),
+    "cars3d": ((64, 64, 3), "factors", True),
+    "mpi3d_toy": ((64, 64, 3), "factors", True),
+    "mpi3d_realistic": ((64, 64, 3), "factors", True),
+    "mpi3d_real": ((64, 64, 3), "factors", True),
     "mnist": ((28, 28, 1), "labels", False),
     "fashion_mnist": ((28, 28, 1), "labels", False),
     "celeb_a": ((64, 64, 3), "labels", False),
     "celeb_a_whole": ((64, 64, 3), "labels", False),
     "folder": ((20, 30, 1), "none", False),
 }
+MPI3D_UNORDERED = ("object_color", "object_shape", "background_color")
 UNORDERED = {  # of the others every factor has an order, or nobody says
     "mini_sprites": ("shape",),
     "dsprites": ("shape",),
     "shapes3d": ("shape",),
     "smallnorb": ("category",),
+    "cars3d": ("object",),
+    "mpi3d_toy": MPI3D_UNORDERED,
+    "mpi3d_realistic": MPI3D_UNORDERED,
+    "mpi3d_real": MPI3D_UNORDERED,
     "mnist": ("digit",),
     "fashion_mnist": ("article",),
 }
