@@ -17,12 +17,12 @@ from jaxvae.data.telling import LOGGER
 FACTORS = ("elevation", "azimuth", "object")
 ELEVATIONS, AZIMUTHS = 4, 24
 SHAPE = (128, 128, 3, AZIMUTHS, ELEVATIONS)
-TERMS = "Cars3D: published with no licence, for research"
+TERMS = "Cars3D: for research, no licence is known"
 DOWNLOAD = (
     "download nips2015-analogy-data.tar.gz from http://www.scottreed.info/files/nips2015-analogy-data.tar.gz, unpack "
     "it, and point data_dir at its folder data/cars of car_*_mesh.mat"
 )
-OBTAIN = f"{DOWNLOAD}; published with no licence, for research"
+OBTAIN = f"{DOWNLOAD}; for research, no licence is known"
 
 _PLACES = (".", "cars3d", "cars", "data/cars")  # below data_dir; the last is where the archive unpacks to
 _FILE = re.compile(r"car_(\d+)_mesh.*\.mat")  # loose, so that a copy ("car_001_mesh (1).mat") is a second file
@@ -40,7 +40,7 @@ def load_cars3d(split: str = "train", data_dir: DataDir = None) -> Dataset:
     As in disentanglement_lib, 128x128 is resized to 64x64 with Pillow's Lanczos filter, which it calls ANTIALIAS. It is
     done once: the result is kept in the cache.
 
-    Published with no licence, for research; the models are of Fidler, Dickinson, Urtasun 2012.
+    For research, no licence is known.
     Sources: Reed, Zhang, Zhang, Lee 2015, Deep Visual Analogy-Making; disentanglement_lib, data/ground_truth/cars3d.py
     """
     root = existing("cars3d", data_dir, DOWNLOAD)
