@@ -245,6 +245,7 @@ class Metric(NamedTuple):
     of_clusters: bool = False
     takes_numbers: bool = False  # whether factors may be continuous: in bins, read as numbers, or not looked at
     needs_binary: bool = False  # whether it looks at factors of two values alone: also attributes that are only labels
+    of_labels: bool = False  # whether it is meant for labels, and of generative factors only where it is asked for
 
     @property
     def of_codes(self) -> bool:
@@ -274,6 +275,22 @@ class LabelSwap(NamedTuple):
     called: tuple[Any, ...] = ()  # T, what the data calls the values; () for the values themselves
 
 
+class ShownCodes(NamedTuple):
+    """Codes of some images of the evaluation set, and what is known of each."""
+
+    means: np.ndarray  # f32[P, D] of q(z|x); D as in Showcase
+    values: np.ndarray  # i32[P] in 0 … C-1, the images' first label
+    name: str  # of that label
+    called: tuple[Any, ...]  # C, what the data calls the classes
+
+
+class Manifold(NamedTuple):
+    """Images decoded from a grid over the plane of two latents."""
+
+    images: np.ndarray  # f32[T, T, H, W, C] in [0, 1]; latent 0 rises to the right, latent 1 from the last row up
+    shares: np.ndarray  # [T], the quantiles of the prior at which the grid has its lines, ascending
+
+
 class Showcase(NamedTuple):
     """One lane put on show: images are float32 in [0, 1]."""
 
@@ -287,6 +304,8 @@ class Showcase(NamedTuple):
     kl: np.ndarray  # [D] nats, as in Results.kl_per_latent
     information: np.ndarray | None = None  # [D, K] I(latent; factor) / H(factor), 0 … 1; None without factors
     swaps: tuple[LabelSwap, ...] = ()  # one for each label that a conditional model is told
+    codes: ShownCodes | None = None  # None for data without labels
+    manifold: Manifold | None = None  # None unless the code has two latents
 
 
 @dataclasses.dataclass

@@ -22,6 +22,12 @@ from jaxvae.parallel.lanes import put_everywhere
 from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import Hypers, InputError, Metric, Networks, Program, Results, Watch, in_32_bits, look_up
 
+MAX_CLASSES = 1_000
+"""Values of all labels together up to which metrics of labels are computed in a sweep: a linear probe's time and memory
+grow with them."""
+
+ONLY_BY_NAME = "is of labels; of factors that images were made from it is computed where asked for"
+
 LOSSES = ("reconstruction", "kl", "kl_standard", "elbo")
 """The KL and the ELBO are to the prior that a lane was trained with. The KL to N(0, I) stands beside them in a sweep in
 which that is another for some lane; it is None for a lane of a hierarchy, whose latents have no such prior."""
@@ -31,7 +37,7 @@ def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[st
     """Return the metrics that can be computed on a data set, and {metric: why not} for the others.
 
     Args:
-        names: those asked for; None for all.
+        names: those asked for; None for all, but for metrics of labels on data that has generative factors.
         data: the evaluation set.
 
     Raises:
@@ -59,7 +65,15 @@ def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[st
         elif metric.needs_binary and 2 not in data.factor_sizes:
             known = f"{data.annotation} of two values" if data.factor_sizes else "factors or labels"
             omitted[name] = f"needs factors or labels of two values; {data.name} has no {known}"
-        elif metric.needs_factors and not metric.needs_binary and data.annotation != "factors":
+        elif metric.of_labels and data.annotation == "none":
+            omitted[name] = f"needs labels of the images; {data.name} has none"
+        elif metric.of_labels and data.annotation == "factors" and names is None:
+            omitted[name] = ONLY_BY_NAME
+        elif metric.of_labels and sum(data.factor_sizes) > MAX_CLASSES:
+            omitted[name] = (
+                f"{data.name} has {data.annotation} of {sum(data.factor_sizes)} values, more than {MAX_CLASSES}"
+            )
+        elif metric.needs_factors and not (metric.needs_binary or metric.of_labels) and data.annotation != "factors":
             omitted[name] = reasons[data.annotation]
         else:
             chosen.append(name)
@@ -133,12 +147,16 @@ def rescore(
         InputError: a name is unknown, the data set cannot be loaded, or a plug-in is missing.
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
     """
-    names = tuple(metrics.METRICS) if names is None else (names,) if isinstance(names, str) else tuple(names)
-    for name in names:
+    names = (names,) if isinstance(names, str) else names
+    for name in names or ():
         look_up("metric", name, metrics.METRICS)  # before a data set is loaded
     _check_known(sweep)
     keep = data is None if keep is None else keep
-    return evaluate(sweep, evaluation_set(sweep) if data is None else data, {}, say, names, keep=keep)
+    data = evaluation_set(sweep) if data is None else data
+    if names is None:
+        _, omitted = choose_metrics(None, data)
+        names = tuple(name for name in metrics.METRICS if omitted.get(name) != ONLY_BY_NAME)
+    return evaluate(sweep, data, {}, say, tuple(names), keep=keep)
 
 
 def evaluation_set(sweep: SavedSweep) -> Dataset:

@@ -1,4 +1,4 @@
-"""Some lanes put on show: reconstructions, traversals, swapped labels, and which latent knows which factor."""
+"""Some lanes put on show: reconstructions, traversals, swapped labels, codes, and which latent knows which factor."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxvae import latents
 from jaxvae.data.grid import Dataset
+from jaxvae.evaluate.planes import labels_for, manifold, means_of, shown_codes
 from jaxvae.metrics.information import normalised_information
 from jaxvae.metrics.rows import draw_distinct
 from jaxvae.saved.model import Model
@@ -15,7 +16,6 @@ from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import LabelSwap, Showcase
 
 SHOWN_IMAGES = 8
-MAP_BATCH = 512
 MAP_POINTS = 10_000  # for the map of information, as many as MIG draws
 SWAPPED_LABELS = 6  # of a data set with more, the first
 SWAPPED_VALUES = 12  # of a label with more, evenly spread
@@ -42,7 +42,7 @@ def showcases(sweep: SavedSweep, ranked: Sequence[int], kl: Sequence[np.ndarray]
 
 
 def put_on_show(title: str, lane: int, model: Model, kl: np.ndarray, data: Dataset, indices: np.ndarray) -> Showcase:
-    """Make reconstructions, traversals and swapped labels of the images [n] at `indices` with the model of a lane."""
+    """Put a lane's model on show: on the images [n] at `indices`, and codes and information on more of the data."""
     images = np.asarray(data.batch(jnp.asarray(indices)))
     labels = labels_for(model, data, indices)
     means, _ = model.encode(images, labels)
@@ -59,12 +59,9 @@ def put_on_show(title: str, lane: int, model: Model, kl: np.ndarray, data: Datas
         kl=kl[: latents.number_scored(model.program)],
         information=information(model, data) if data.annotation == "factors" else None,
         swaps=label_swaps(model, images, labels, data),
+        codes=shown_codes(model, data),
+        manifold=manifold(model),
     )
-
-
-def labels_for(model: Model, data: Dataset, indices) -> np.ndarray | None:
-    """Return the labels i32[B, K] of some images for a model that is told them, None for one that is not."""
-    return np.asarray(data.factors[jnp.asarray(indices)]) if model.label_sizes else None
 
 
 def label_swaps(model: Model, images: np.ndarray, labels: np.ndarray | None, data: Dataset) -> tuple[LabelSwap, ...]:
@@ -91,8 +88,5 @@ def information(model: Model, data: Dataset) -> np.ndarray:
     Column k's two largest entries are those whose gap MIG averages. A factor that does not vary has a column of NaN.
     """
     rows = np.asarray(draw_distinct(jax.random.key(0), len(data), MAP_POINTS))
-    blocks = np.resize(rows, -(-len(rows) // MAP_BATCH) * MAP_BATCH).reshape(-1, MAP_BATCH)
-    means = np.concatenate(
-        [model.encode(data.batch(jnp.asarray(block)), labels_for(model, data, block))[0] for block in blocks]
-    )[: len(rows), : latents.number_scored(model.program)]
-    return np.asarray(normalised_information(jnp.asarray(means), data.factors[rows], data.factor_sizes))
+    means = jnp.asarray(means_of(model, data, rows))
+    return np.asarray(normalised_information(means, data.factors[rows], data.factor_sizes))

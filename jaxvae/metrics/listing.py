@@ -52,6 +52,8 @@ def entry(name: str, metric: Metric) -> Entry:
 def _factors(metric: Metric) -> str:
     if metric.needs_binary:
         return "factors of two values"
+    if metric.of_labels:
+        return "labels or factors (classes)"
     return "factors" if metric.takes_numbers else "factors (classes)"
 
 

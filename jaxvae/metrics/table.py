@@ -9,10 +9,13 @@ from jaxvae.metrics.explicitness import explicitness_score
 from jaxvae.metrics.factor_vae import factor_vae_score
 from jaxvae.metrics.infomec import infomec_scores
 from jaxvae.metrics.irs import interventional_robustness
+from jaxvae.metrics.knn import neighbour_accuracy
+from jaxvae.metrics.linear_probe import linear_probe_accuracy
 from jaxvae.metrics.mig import mutual_information_gap
 from jaxvae.metrics.mig_sampled import sampled_mutual_information_gap
 from jaxvae.metrics.modularity import modularity_score
 from jaxvae.metrics.sap import separated_attribute_predictability
+from jaxvae.metrics.silhouette import mean_silhouette
 from jaxvae.metrics.tad import total_auroc_difference
 from jaxvae.metrics.udr import unsupervised_disentanglement_ranking
 from jaxvae.types import Metric, Table
@@ -64,6 +67,15 @@ _METRICS = {
         reference="Yeats et al. 2022",
         takes_numbers=True,
         needs_binary=True,
+    ),
+    "neighbours": Metric(
+        neighbour_accuracy, ("knn_accuracy",), needs_factors=True, reference="Cover & Hart 1967", of_labels=True
+    ),
+    "linear_probe": Metric(
+        linear_probe_accuracy, ("linear_probe",), needs_factors=True, reference="Alain & Bengio 2016", of_labels=True
+    ),
+    "silhouette": Metric(
+        mean_silhouette, ("silhouette",), needs_factors=True, reference="Rousseeuw 1987", of_labels=True
     ),
     "gaussian_tc": Metric(gaussian_total_correlation, ("gaussian_tc",), needs_factors=False, reference="Watanabe 1960"),
     "mutual_information": Metric(

@@ -53,7 +53,7 @@ def plot_label_swaps(results: Results) -> dict[str, Figure] | None:
     made: dict[str, Figure] = {}
     for showcase in results.showcases:
         for swap in showcase.swaps:
-            name = _file_name(showcase.title, swap.name if len(showcase.swaps) > 1 else "")
+            name = file_name(showcase.title, swap.name if len(showcase.swaps) > 1 else "")
             made[name if name not in made else f"{name}_{len(made)}"] = _label_swap(results, showcase, swap)
     return made or None
 
@@ -83,7 +83,8 @@ def _label_swap(results: Results, showcase: Showcase, swap: LabelSwap) -> Figure
     return made
 
 
-def _file_name(*words: str) -> str:
+def file_name(*words: str) -> str:
+    """Return words as a part of a file's name."""
     return re.sub(r"\W+", "_", " ".join(filter(None, words)).lower()).strip("_") or "lane"
 
 
@@ -99,7 +100,7 @@ def plot_traversals(results: Results) -> dict[str, Figure] | None:
     for showcase in results.showcases:
         if np.size(showcase.traversals) == 0:
             continue
-        name = _file_name(showcase.title)
+        name = file_name(showcase.title)
         made[name if name not in made else f"{name}_{len(made)}"] = _traversal(results, showcase)
     return made or None
 

@@ -15,6 +15,7 @@ from jaxvae.report.factor_maps import plot_information_maps
 from jaxvae.report.images import plot_label_swaps, plot_reconstructions, plot_traversals
 from jaxvae.report.latents import plot_kl_map
 from jaxvae.report.methods import plot_method_comparison
+from jaxvae.report.planes import plot_codes, plot_manifold
 from jaxvae.report.trade_offs import plot_rate_distortion, plot_trade_off
 from jaxvae.types import Results, Table
 
@@ -28,6 +29,8 @@ _PLOTS = {
     "udr": plot_udr,
     "kl_map": plot_kl_map,
     "information_maps": plot_information_maps,
+    "codes": plot_codes,
+    "manifold": plot_manifold,
     "traversals": plot_traversals,
     "reconstructions": plot_reconstructions,
     "label_swaps": plot_label_swaps,

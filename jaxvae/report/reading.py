@@ -22,7 +22,7 @@ LOWER_IS_BETTER = ("gaussian_tc", "mutual_information")
 WEIGHT = (
     *("mig", "dci_disentanglement", "factor_vae", "beta_vae", "sap", "modularity", "infom", "udr_spearman"),
     *("dci_completeness", "dci_informativeness", "infoe", "infoc", "explicitness", "irs", "mig_sampled", "udr_lasso"),
-    "tad",
+    *("tad", "knn_accuracy", "linear_probe", "silhouette"),
 )
 """Scores from the best known on; where there is no room for all, the others go first."""
 

@@ -20,10 +20,16 @@ _WHOLE = {
     "infoc": "InfoC",
     "gaussian_tc": "Gaussian TC",
     "mutual_information": "Mutual information of latents",
+    "knn_accuracy": "Ten neighbours' accuracy",
+    "linear_probe": "Linear probe's accuracy",
     "udr_spearman": "UDR (Spearman)",
     "udr_lasso": "UDR (Lasso)",
 }
-_SHORT = {"mutual_information": "MI of latents"}
+_SHORT = {
+    "mutual_information": "MI of latents",
+    "knn_accuracy": "10-NN accuracy",
+    "linear_probe": "Linear probe",
+}
 _ACRONYMS = ("dci", "dip", "elbo", "irs", "kl", "mi", "mig", "mmd", "mse", "nll", "sap", "tad", "tc", "udr", "vae")
 MISSING = "–"
 

@@ -165,7 +165,7 @@ def test_finite_codes_have_finite_scores(lanes, lane):
     for key, value in lanes[lane].items():
         assert np.isfinite(value), key
         most = {"active_units": 6, "mutual_information": np.log(20), "gaussian_tc": 5 * 11.6}.get(key, 1)
-        assert 0 <= value <= most + 1e-5, key
+        assert (-1 if key == "silhouette" else 0) <= value <= most + 1e-5, key
 
 
 def test_known_codes(lanes):

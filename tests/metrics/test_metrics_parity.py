@@ -87,4 +87,5 @@ def test_every_score_that_needs_factors_has_a_reference():
     compared = {"beta_vae", "factor_vae", "mig"} | {"dci"} | {"mig_sampled", "infomec"}  # in test_metrics_(dci|info).py
     compared |= {"sap", "modularity", "explicitness", "irs"}  # in test_metrics_classic.py
     compared |= {"tad"}  # in test_tad.py
+    compared |= {"neighbours", "linear_probe", "silhouette"}  # in test_clusters_of_labels.py
     assert compared == {name for name, metric in METRICS.items() if metric.needs_factors}

@@ -42,6 +42,7 @@ ABSOLUTE = {
     "sap_continuous": "a variance of 1e-12",
 }
 RELATIVE = {"irs": "weighs latents by their deviation", "infom": "active by its range beside the widest", "infoc": "so"}
+RELATIVE |= {key: "distances are those of the widest latents" for key in ("knn_accuracy", "silhouette")}
 SMALL = {  # what those definitions say of codes far below 1: nothing is active, all weights are 0
     "factor_vae": 0.0,
     "active_units": 0.0,

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from jaxvae.evaluate.ranking import rank
 from jaxvae.report import PLOTS, reading, save_figures, summary, terminal_table, write_report
 from jaxvae.report.encoding import Encoding
-from jaxvae.types import LabelSwap, Results, Showcase
+from jaxvae.types import LabelSwap, Manifold, Results, Showcase, ShownCodes
 from pages import Page
 
 SCORES = ("mig", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "sap", "active_units")
@@ -182,7 +182,13 @@ def mixed():
         LabelSwap("shape", np.arange(3), np.arange(3) % 3, np.repeat(show.reconstructions[:3, None], 3, axis=1))
         for show in results.showcases
     ]
-    shown = [show._replace(swaps=(swap,)) for show, swap in zip(results.showcases, swaps, strict=True)]
+    rng = np.random.default_rng(0)
+    shown = []
+    for show, swap in zip(results.showcases, swaps, strict=True):
+        values = rng.integers(3, size=60)
+        codes = ShownCodes(rng.normal(size=(60, 10)) + 3 * values[:, None], values, "shape", (0, 1, 2))
+        plane = Manifold(np.broadcast_to(show.originals[:5, None], (5, 5, *show.originals.shape[1:])), np.arange(5) / 4)
+        shown.append(show._replace(swaps=(swap,), codes=codes, manifold=plane))
     return dataclasses.replace(results, showcases=shown)
 
 

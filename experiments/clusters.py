@@ -1,0 +1,183 @@
+"""Do the latent codes of digits fall apart into clusters, and what does beta do to them?
+
+python experiments/clusters.py --data_dir=FOLDER_OF_THE_MNIST_GZ_FILES
+
+Beta-VAEs of MNIST over beta from 0.001 to 10: the mlp with ten latents (the sweep digits_mlp) and with two, the conv net
+with ten and with two. Classes are never shown to a model. How far they overlap is measured on the 10,000 test digits,
+half of them to fit: the accuracy of ten nearest neighbours, of a linear probe, and the silhouette of classes; beside
+them the same numbers of the pixels.
+"""
+
+import pathlib
+import time
+
+import common
+import numpy as np
+from absl import app
+from matplotlib.lines import Line2D
+
+import jaxvae
+from jaxvae.evaluate.planes import manifold
+from jaxvae.report import planes, style
+from jaxvae.types import ShownCodes
+
+DIGITS = common.SHARED["digits_mlp"]
+CONV = DIGITS | {"architecture": "conv", "steps": 600, "batch_size": 64, "sweep": DIGITS["sweep"] | {"seed": [0]}}
+SWEEPS = {
+    "mlp, 10 latents": ("digits_mlp", DIGITS),
+    "mlp, 2 latents": ("clusters_mlp_2", DIGITS | {"latent_dim": 2, "steps": 1500}),
+    "conv, 10 latents": ("clusters_conv_10", CONV),
+    "conv, 2 latents": ("clusters_conv_2", CONV | {"latent_dim": 2}),
+}
+OVERLAP = {
+    "knn_accuracy": "accuracy of ten neighbours",
+    "linear_probe": "accuracy of a linear probe",
+    "silhouette": "silhouette of classes",
+}
+LOSSES = {"reconstruction": "reconstruction (nats an image)", "kl": "KL (nats an image)"}
+NAMES = ("neighbours", "linear_probe", "silhouette")
+POINTS = 2000  # test digits in a picture
+SIDE = 1.95  # inches of one
+
+
+def measure():
+    """Train what is not trained yet; return {sweep: its folder and rows}, and the scores of the pixels themselves."""
+    found = {}
+    for title, (name, choices) in SWEEPS.items():
+        sweep = common.trained(name, **choices)
+        columns = ("beta", "seed", "status", *OVERLAP, *LOSSES, "active_units")
+        found[title] = {
+            "path": str(sweep.path),
+            "rows": [{column: row[column] for column in columns} for row in sweep.results],
+        }
+    data = digits()
+    pixels = np.asarray(data.images(np.arange(len(data)))).reshape(len(data), -1)
+    return found | {"pixels": jaxvae.metrics.score(pixels, np.asarray(data.factors), names=NAMES)}
+
+
+def digits():
+    """Return the test digits."""
+    return jaxvae.data.load("mnist", split="test", data_dir=common.FLAGS.data_dir)
+
+
+def summary(found):
+    """Return a row for each sweep and beta: median [least, greatest] over seeds."""
+    rows = []
+    for title, sweep in found.items():
+        for beta in sorted({row["beta"] for row in sweep["rows"]}):
+            own = [row for row in sweep["rows"] if row["beta"] == beta and row["status"] == "ok"]
+            numbers = {column: common.said([row[column] for row in own]) for column in (*OVERLAP, *LOSSES)}
+            active = common.said([row["active_units"] for row in own])
+            rows.append({"sweep": title, "beta": beta, "seeds": len(own)} | numbers | {"active": active})
+    return rows
+
+
+@style.styled
+def draw_overlap(found, pixels):
+    """Draw overlap and losses against beta: median and range over seeds, a line for each sweep."""
+    made = style.figure(12.5, 6.6)
+    for place, (column, words) in enumerate((OVERLAP | LOSSES).items()):
+        axes = made.add_subplot(2, 3, place + 1)
+        for index, sweep in enumerate(found.values()):
+            healthy = [row for row in sweep["rows"] if row["status"] == "ok"]
+            betas = sorted({row["beta"] for row in healthy})
+            values = [[row[column] for row in healthy if row["beta"] == beta] for beta in betas]
+            axes.plot(betas, [np.median(own) for own in values], **look(index), markersize=5)
+            axes.fill_between(betas, *zip(*((min(own), max(own)) for own in values), strict=True), alpha=0.25,
+                              color=style.QUALITATIVE[index // 2], linewidth=0)  # fmt: skip
+        if column in pixels:
+            axes.axhline(pixels[column], color=style.FAINT, linestyle="--", linewidth=1.2)
+        axes.set_xscale("log")
+        axes.set_xlabel("β")
+        axes.set_title(words, loc="left")
+    handles = [Line2D([], [], label=title, **look(index)) for index, title in enumerate(found)]
+    handles.append(Line2D([], [], color=style.FAINT, linestyle="--", linewidth=1.2, label="the pixels"))
+    axes = made.add_subplot(2, 3, 6)
+    axes.axis("off")
+    axes.legend(handles=handles, loc="center left")
+    return made
+
+
+def look(index):
+    """Return how the lines of a sweep are drawn: a colour for each network, dotted for two latents."""
+    return {
+        "color": style.QUALITATIVE[index // 2],
+        "linestyle": style.DASHES[index % 2],
+        "marker": style.MARKERS[index % 2],
+    }
+
+
+def models_over_beta(sweep):
+    """Return {beta: model of the first seed} of a sweep that is trained."""
+    opened = jaxvae.load_sweep(pathlib.Path(sweep["path"]))
+    betas = sorted({row["beta"] for row in sweep["rows"]})
+    return {beta: opened.select(beta=beta, seed=sweep["rows"][0]["seed"]) for beta in betas}
+
+
+def codes_of(model, data, rows):
+    """Return codes of the test digits at rows, with their classes."""
+    means = np.asarray(model.encode(data.images(rows))[0])
+    return ShownCodes(means, np.asarray(data.factors)[rows, 0], "digit", data.values_of(0))
+
+
+@style.styled
+def draw_over_beta(sweep, rows_of_panels):
+    """Draw small multiples, a column for each beta: rows of {words: draw(axes, model)}."""
+    models = models_over_beta(sweep)
+    made = style.figure(SIDE * len(models) + 0.5, (SIDE + 0.15) * len(rows_of_panels) + 0.5)
+    for column, (beta, model) in enumerate(models.items()):
+        for row, (words, draw) in enumerate(rows_of_panels.items()):
+            axes = made.add_subplot(len(rows_of_panels), len(models), row * len(models) + column + 1)
+            draw(axes, model)
+            axes.set(xlabel="", ylabel=words if column == 0 else "", xticks=[], yticks=[])
+            if row == 0:
+                axes.set_title(f"β = {beta:g}")
+    return made
+
+
+def pictures(found):
+    """Yield (name, figure) of codes and planes over beta."""
+    data = digits()
+    rows = np.random.default_rng(0).permutation(len(data))[:POINTS]
+    known = {}
+
+    def codes(model):
+        if id(model) not in known:
+            known[id(model)] = model, codes_of(model, data, rows)
+        return known[id(model)][1]
+
+    panels = {
+        "t-SNE": lambda axes, model: planes.draw_t_sne(axes, codes(model)),
+        "principal components": lambda axes, model: planes.draw_components(axes, codes(model)),
+    }
+    plane = {
+        "codes": lambda axes, model: planes.draw_plane(axes, codes(model)),
+        "decoded": lambda axes, model: planes.draw_manifold(axes, manifold(model)),
+    }
+    first = codes_of(next(iter(models_over_beta(found["mlp, 10 latents"]).values())), data, rows[:10])
+    for name, title, drawn in (
+        ("clusters_codes", "mlp, 10 latents", panels),
+        ("clusters_plane", "mlp, 2 latents", plane),
+    ):
+        made = draw_over_beta(found[title], drawn)
+        planes.explain_classes(made, first)
+        yield name, made
+
+
+def main(_):
+    """Train, measure, print, draw."""
+    begin = time.process_time()
+    found = common.remembered("measured", measure)
+    pixels = found.pop("pixels")
+    rows = summary(found)
+    print(common.table(rows))
+    print("pixels: " + ", ".join(f"{name} {value:.3f}" for name, value in pixels.items()))
+    common.keep("clusters", rows)
+    common.keep("clusters_overlap", draw_overlap(found, pixels))
+    for name, made in pictures(found):
+        common.keep(name, made)
+    print(f"table and figures: {common.folder()}; {(time.process_time() - begin) / 60:.1f} minutes of CPU")
+
+
+if __name__ == "__main__":
+    app.run(main)
