@@ -42,9 +42,9 @@ def plot_rate_distortion(results: Results) -> Figure | None:
 def plot_trade_off(results: Results) -> Figure | None:
     """Disentanglement and reconstruction.
 
-    Each mark is a lane. Up is a more disentangled code, left is a better reconstruction: the upper left corner is
-    where one wants to be. A slope down to the left shows disentanglement bought with blurred images. Of many scores
-    the eight best known are drawn.
+    Each mark is a lane. Up is a more disentangled code, of labelled data one that keeps classes apart; left is a better
+    reconstruction: the upper left corner is where one wants to be. A slope down to the left shows disentanglement
+    bought with blurred images. Of many scores the eight best known are drawn.
     """
     names = reading.by_weight(results, reading.disentanglement_scores(results))[:MAX_PANELS]
     if not names or "reconstruction" not in reading.losses(results) or not _is_a_cloud(results):

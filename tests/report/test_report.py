@@ -20,6 +20,7 @@ EVERY_SCORE = (
     *("beta_vae", "factor_vae", "mig", "mig_sampled", "dci_disentanglement", "dci_completeness", "dci_informativeness"),
     *("sap", "sap_continuous", "modularity", "explicitness", "irs", "gaussian_tc", "mutual_information"),
     *("active_units", "infom", "infoe", "infoc", "udr_spearman", "udr_lasso", "tad", "tad_attributes"),
+    *("knn_accuracy", "linear_probe", "silhouette"),
     "a_score_of_tomorrow",
 )
 FACTORS = ("shape", "scale", "orientation", "x_position", "y_position")
