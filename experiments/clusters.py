@@ -3,9 +3,9 @@
 python experiments/clusters.py --data_dir=FOLDER_OF_THE_MNIST_GZ_FILES
 
 Beta-VAEs of MNIST over beta from 0.001 to 10: the mlp with ten latents (the sweep digits_mlp) and with two, the conv
-net with ten and with two. Classes are never shown to a model. How far they overlap is measured on the 10,000 test digits,
-half of them to fit: the accuracy of ten nearest neighbours, of a linear probe, and the silhouette of classes; beside
-them the same numbers of the pixels.
+net with ten and with two. Classes are never shown to a model. How far they overlap is measured on the 10,000 test
+digits, half of them to fit: the accuracy of ten nearest neighbours, of a linear probe, and the silhouette of classes;
+beside them the same numbers of the pixels.
 """
 
 import pathlib
