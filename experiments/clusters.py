@@ -122,8 +122,8 @@ def codes_of(model, data, rows):
 
 
 @style.styled
-def draw_over_beta(sweep, rows_of_panels):
-    """Draw small multiples, a column for each beta: rows of {words: draw(axes, model)}."""
+def draw_over_beta(sweep, rows_of_panels, codes):
+    """Draw small multiples, a column for each beta: rows of {words: draw(axes, model)}; codes(model) name classes."""
     models = models_over_beta(sweep)
     made = style.figure(SIDE * len(models) + 0.5, (SIDE + 0.15) * len(rows_of_panels) + 0.5)
     for column, (beta, model) in enumerate(models.items()):
@@ -133,6 +133,7 @@ def draw_over_beta(sweep, rows_of_panels):
             axes.set(xlabel="", ylabel=words if column == 0 else "", xticks=[], yticks=[])
             if row == 0:
                 axes.set_title(f"β = {beta:g}")
+    planes.explain_classes(made, codes(model))
     return made
 
 
@@ -155,14 +156,11 @@ def pictures(found):
         "codes": lambda axes, model: planes.draw_plane(axes, codes(model)),
         "decoded": lambda axes, model: planes.draw_manifold(axes, manifold(model)),
     }
-    first = codes_of(next(iter(models_over_beta(found["mlp, 10 latents"]).values())), data, rows[:10])
     for name, title, drawn in (
         ("clusters_codes", "mlp, 10 latents", panels),
         ("clusters_plane", "mlp, 2 latents", plane),
     ):
-        made = draw_over_beta(found[title], drawn)
-        planes.explain_classes(made, first)
-        yield name, made
+        yield name, draw_over_beta(found[title], drawn, codes)
 
 
 def main(_):

@@ -90,3 +90,10 @@ def test_latent_1_rises_upwards():
     assert ticks["90%"] < ticks["50%"] < ticks["10%"]  # pictures have their origin at the top
     across = dict(zip((label.get_text() for label in axes.get_xticklabels()), axes.get_xticks(), strict=True))
     assert across["10%"] < across["90%"]
+
+
+@pytest.mark.parametrize("number", [1, 2, 90, 2000])
+def test_a_class_in_two_parts_is_named_in_one_of_them(number):
+    places = RANDOM.normal(size=(number, 2)) + 50 * (np.arange(number) % 3 == 0)[:, None]
+    place = planes.middle(places)
+    assert (place == places).all(1).any() and (number < 3 or np.abs(place).max() < 1.5)
