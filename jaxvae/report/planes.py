@@ -99,7 +99,7 @@ def scatter(axes: Axes, places: np.ndarray, codes: ShownCodes, *, named: bool = 
 
 
 def middle(places: np.ndarray) -> np.ndarray:
-    """Return the one of points [P, 2] with a quarter of the others nearest to it: within the class, also one in parts."""
+    """Return the one of points [P, 2] whose nearest quarter of them is nearest: no place between parts of a class."""
     if len(places) > MOST_COMPARED:
         places = places[:: -(-len(places) // MOST_COMPARED)]
     distances = np.linalg.norm(places[:, None] - places, axis=-1)
