@@ -10,11 +10,13 @@ beside them the same numbers of the pixels.
 
 import pathlib
 import time
+from statistics import NormalDist
 
 import common
 import numpy as np
 from absl import app
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 
 import jaxvae
 from jaxvae.evaluate.planes import manifold
@@ -137,6 +139,18 @@ def draw_over_beta(sweep, rows_of_panels, codes):
     return made
 
 
+def draw_plane(axes, codes):
+    """Draw codes of two latents, and around the prior's 2% … 98% the frame of what is decoded below."""
+    planes.draw_plane(axes, codes)
+    edge = NormalDist().inv_cdf(0.98)
+    axes.add_patch(Rectangle((-edge, -edge), 2 * edge, 2 * edge, fill=False, linewidth=1.2, edgecolor="#222222"))
+
+
+def draw_decoded(axes, plane):
+    """Draw every second row and column of a decoded plane: a panel is small."""
+    planes.draw_manifold(axes, plane._replace(images=plane.images[::2, ::2], shares=plane.shares[::2]))
+
+
 def pictures(found):
     """Yield (name, figure) of codes and planes over beta."""
     data = digits()
@@ -153,8 +167,8 @@ def pictures(found):
         "principal components": lambda axes, model: planes.draw_components(axes, codes(model)),
     }
     plane = {
-        "codes": lambda axes, model: planes.draw_plane(axes, codes(model)),
-        "decoded": lambda axes, model: planes.draw_manifold(axes, manifold(model)),
+        "codes": lambda axes, model: draw_plane(axes, codes(model)),
+        "decoded": lambda axes, model: draw_decoded(axes, manifold(model)),
     }
     for name, title, drawn in (
         ("clusters_codes", "mlp, 10 latents", panels),
