@@ -6,6 +6,24 @@ Beta-VAEs of MNIST over beta from 0.001 to 10: the mlp with ten latents (the swe
 net with ten and with two. Classes are never shown to a model. How far they overlap is measured on the 10,000 test
 digits, half of them to fit: the accuracy of ten nearest neighbours, of a linear probe, and the silhouette of classes;
 beside them the same numbers of the pixels.
+
+The mlp with ten latents, 3,000 steps, three seeds, median [least, greatest] (nine minutes on two cores that had other
+work; figures/clusters_codes.png):
+
+  beta   neighbours            probe                 silhouette            reconstruction   KL (nats an image)
+  0.001  0.933 [0.927, 0.935]  0.887 [0.884, 0.893]  0.141 [0.140, 0.143]   87.2            247
+  0.01   0.930 [0.925, 0.936]  0.886 [0.883, 0.893]  0.133 [0.131, 0.134]   86.6            102
+  0.1    0.923 [0.921, 0.932]  0.874 [0.865, 0.878]  0.119 [0.119, 0.121]   88.6             39.9
+  1      0.922 [0.919, 0.923]  0.855 [0.848, 0.857]  0.109 [0.108, 0.115]   99.2             17.8
+  2      0.919 [0.913, 0.921]  0.842 [0.840, 0.850]  0.108 [0.107, 0.108]  107.7             12.9
+  4      0.914 [0.913, 0.914]  0.842 [0.841, 0.844]  0.111 [0.109, 0.113]  124.1              8.1
+  10     0.835 [0.829, 0.836]  0.799 [0.790, 0.800]  0.123 [0.122, 0.123]  161.7              2.8
+
+Classes that no model was told lie side by side, not apart: neighbours tell nine digits in ten up to beta 4, and the
+silhouette is never far above 0. A stronger prior moves them together: what a hyperplane tells falls from beta 0.1 on,
+what neighbours tell hardly before beta 10, where six latents of ten are left. There the silhouette is higher again than
+at 1, 2 and 4. Between 0.001 and 0.01 neighbours and probe show no difference beyond that of seeds. In the figure 4, 7
+and 9 run into each other at every beta, and so do 3, 5 and 8.
 """
 
 import pathlib
