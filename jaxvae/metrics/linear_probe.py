@@ -43,6 +43,7 @@ def linear_probe_accuracy(
     return {"linear_probe": accuracy_of_probe(train, test)}
 
 
+@jax.jit
 def accuracy_of_probe(train: tuple[jax.Array, Factors], test: tuple[jax.Array, Factors]) -> jax.Array:
     """Return the accuracy f32[] on exactly the points given, codes f32[N, D] and f32[M, D] with their factors."""
     scaling, sizes = scaling_of(train[0]), train[1].sizes
