@@ -30,7 +30,7 @@ DEFAULT = spec.Spec()
 CHOOSING = ("flagfile", "dataset", "objective", "architecture", "sweep")
 OF_SPEC = (  # flags that are fields of the spec as they are
     *("dataset", "data_dir", "likelihood", "latent_dim", "batch_size", "dtype", "steps", "lr", "seed"),
-    *("log_every", "eval_every", "lanes", "save_seconds"),
+    *("validation", "log_every", "eval_every", "lanes", "save_seconds"),
 )
 
 flags.DEFINE_list("objective", list(DEFAULT.objectives), "Objectives, each a name or terms joined by '+'; see --list.")
@@ -53,6 +53,9 @@ flags.DEFINE_list(
     "metrics", None, "Scores to compute; by default all that the data allows. On a finished sweep: to compute anew."
 )
 flags.DEFINE_integer("eval_every", DEFAULT.eval_every, "Steps between scores while training; 0: only at the end.")
+flags.DEFINE_float(
+    "validation", DEFAULT.validation, "Share of the training images to hold out, chosen by --seed, and to score on."
+)
 flags.DEFINE_integer("log_every", DEFAULT.log_every, "Steps between rows of history.csv.")
 flags.DEFINE_string("workdir", None, "Where everything is kept. Default: runs/OBJECTIVE_DATASET.")
 flags.DEFINE_bool("resume", None, "Go on from what the workdir holds. Default: if it holds this very sweep.")

@@ -254,15 +254,15 @@ class Metric(NamedTuple):
 
 
 class Watch(NamedTuple):
-    """What training calls between steps to see how its lanes do: `score(program, hypers, networks, data) -> columns`.
+    """What training calls between steps to see how its lanes do: `score(program, hypers, state, data) -> columns`.
 
-    hypers {name: [R']} and networks (leaves [R', …]) lie on the devices, lanes split; lanes past those that
+    hypers {name: [R']} and the state (leaves [R', …]) lie on the devices, lanes split; lanes past those that
     are trained only pad. data is the training set as it lies there. The columns are NumPy [R'], one for every name in
-    `columns`; they become columns of history.csv.
+    `columns`; they become columns of history.csv, NaN as an empty cell.
     """
 
     columns: tuple[str, ...]
-    score: Callable[[Program, Hypers, Networks, Any], dict[str, np.ndarray]]
+    score: Callable[[Program, Hypers, TrainState, Any], dict[str, np.ndarray]]
 
 
 class LabelSwap(NamedTuple):
@@ -324,6 +324,9 @@ class Results:
     # a KL per latent), mean over the evaluation set; NaN past a shorter code's end
     kl_per_latent: np.ndarray
     showcases: list[Showcase]
+    # {name of evaluate.encoding.LATENT_STATISTICS: [L, D]} over the evaluation set, NaN past a shorter code's end; {}
+    # where results were read from tables
+    latent_statistics: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     factor_names: tuple[str, ...] = ()  # of the evaluation set, () where it has no factors
     main_score: str | None = None  # the score that ranks lanes, more is better; None where no healthy lane has any
     ranked: tuple[int, ...] = ()  # numbers of the healthy lanes that have it, best first

@@ -8,10 +8,11 @@ from jaxvae.data.arrays import from_arrays
 from jaxvae.data.errors import DataError, DataNotFoundError
 from jaxvae.data.grid import Dataset
 from jaxvae.data.lookup import DataDir
+from jaxvae.data.splitting import split_off
 from jaxvae.data.sprites import load_mini_sprites, load_sprites
 from jaxvae.types import Table, in_32_bits, look_up
 
-__all__ = ["DATASETS", "DataError", "DataNotFoundError", "Dataset", "Source", "from_arrays", "load"]
+__all__ = ["DATASETS", "DataError", "DataNotFoundError", "Dataset", "Source", "from_arrays", "load", "split_off"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,11 @@ from jaxvae.parallel.lanes import fetch, make_mesh, over_lanes, pad_lanes, padde
 from jaxvae.training.keys import Stream, key_for
 from jaxvae.types import Hypers, InputError, Networks, Program, remember
 
+LATENT_STATISTICS = ("mean", "absolute_mean", "variance_of_mean", "posterior_variance")
+"""Of the posterior N(mean, variance) of a latent, over the images: the mean of its means, the mean of their absolute
+values, their variance (N in the denominator), and the mean of the posteriors' variances. By the law of total variance
+the last two add up to the variance of the aggregate posterior."""
+
 BATCH = 64  # small enough for the activations of one batch to stay in a CPU core's cache
 
 
@@ -24,6 +29,7 @@ class Encoded(NamedTuple):
     reconstruction: np.ndarray  # [R], -log p(x|z) at one z ~ q(z|x) each
     kl_per_latent: np.ndarray  # [R, D], closed form, to the architecture's own prior
     kl: np.ndarray  # [R], to the prior that the objective trains against (see Term.prior_kl)
+    latent_statistics: dict[str, np.ndarray]  # {name of LATENT_STATISTICS: f64[R, D]}
 
 
 def numbers_read(program: Program) -> dict[str, float]:
@@ -37,10 +43,11 @@ def _read(program: Program, hypers: Mapping[str, Any]) -> dict[str, Any]:
 
 @remember
 def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
-    """Return the jitted (data, hypers, networks [R, …]) -> (means [R, N, D], logvar, nll, kl [R, N/B, D], own).
+    """Return the jitted (data, hypers, networks [R, …]) -> (means [R, N, D], logvar, (nll, kl [R, N/B, D], own), told).
 
     nll [R, N/B] and kl are sums over batches, and so is own [R, N/B], the KL to the objective's own prior; None where
-    it has none.
+    it has none. told [R, N/B, 4, D] are sums over batches of the posteriors' means, of their absolute values, of their
+    squared distances from the batch's mean, and of the variances.
     """
     module, likelihood = models.build(program), models.likelihood(program)
     objective = objectives.objective(program.objective)
@@ -64,11 +71,15 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
             own = None
             if objective.has_own_prior:
                 own = jnp.where(real, objective.prior_kl(out, networks.extra, hypers), 0).sum()
-            return codes, jnp.where(real, nll, 0).sum(), jnp.where(real[:, None], out.q.kl, 0).sum(0), own
+            there, mean = real[:, None], out.q.mean
+            centre = jnp.where(there, mean, 0).sum(0) / real.sum()
+            told = jnp.stack([mean, jnp.abs(mean), jnp.square(mean - centre), jnp.exp(out.q.logvar)])
+            losses = jnp.where(real, nll, 0).sum(), jnp.where(there, out.q.kl, 0).sum(0), own
+            return codes, losses, jnp.where(there, told, 0).sum(1)
 
-        codes, nll, kl, own = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
+        codes, losses, told = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
         means, logvar = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[: len(data)], codes)
-        return means, logvar, nll, kl, own
+        return means, logvar, losses, told
 
     return jax.jit(over_lanes(encode_lane, mesh, mode))
 
@@ -97,13 +108,13 @@ def encode(
 
     Returns:
         Means and log-variances of the latents that are scored (all of a flat code, D' = D; the top group of a
-        hierarchical one, see latents.number_scored), and losses.
+        hierarchical one, see latents.number_scored), losses, and statistics of all latents.
     """
     lanes = len(jax.tree.leaves(networks)[0])
     mesh = make_mesh(lanes, sharing=True)
     padded = pad_lanes((_read(program, hypers), networks), padded_size(lanes, mesh))
     encoded = encode_in_place(program, *put_lanes(padded, mesh), put_everywhere(data, mesh), with_logvar=with_logvar)
-    return Encoded(encoded.means, encoded.logvar, *(loss[:lanes] for loss in encoded[2:]))
+    return Encoded(encoded.means, encoded.logvar, *jax.tree.map(lambda array: array[:lanes], encoded[2:]))
 
 
 def encode_in_place(
@@ -114,6 +125,18 @@ def encode_in_place(
     # Side by side fills an accelerator; one after another stays in a CPU's cache.
     mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
     compiled = _compiled_encode(program, mesh, mode, with_logvar)
-    means, logvar, *sums = compiled(data, (_read(program, hypers), networks))
+    means, logvar, sums, told = compiled(data, (_read(program, hypers), networks))
     nll, kl, own = fetch(sums, lambda sums: sums.sum(1, dtype=np.float64) / len(data))
-    return Encoded(means, logvar, nll, kl, kl.sum(-1) if own is None else own)
+    told = fetch(told, lambda told: _over_all(told, len(data)))
+    statistics = {name: told[:, index] for index, name in enumerate(LATENT_STATISTICS)}
+    return Encoded(means, logvar, nll, kl, kl.sum(-1) if own is None else own, statistics)
+
+
+def _over_all(told: np.ndarray, num_images: int) -> np.ndarray:
+    """Return the statistics f64[R, 4, D] of all images from the sums [R, N/B, 4, D] over batches."""
+    told = told.astype(np.float64)
+    found = told.sum(1) / num_images
+    sizes = np.minimum(BATCH, num_images - BATCH * np.arange(told.shape[1]))[:, None]
+    # In batches, and then between them: squares of means less the square of their mean would cancel.
+    found[:, 2] += (sizes * (told[:, :, 0] / sizes - found[:, None, 0]) ** 2).sum(1) / num_images
+    return found

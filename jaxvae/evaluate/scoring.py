@@ -8,11 +8,13 @@ import jax
 import numpy as np
 
 from jaxvae import latents, metrics, models, objectives
-from jaxvae.data import DATASETS, load
+from jaxvae.data import DATASETS, load, split_off
 from jaxvae.data.grid import Dataset
+from jaxvae.data.splitting import in_any_order, rows_of
 from jaxvae.evaluate.clusters import score_clusters, why_not
-from jaxvae.evaluate.encoding import Encoded, encode, encode_in_place, numbers_read
+from jaxvae.evaluate.encoding import LATENT_STATISTICS, Encoded, encode, encode_in_place, numbers_read
 from jaxvae.evaluate.known import factors_of
+from jaxvae.evaluate.objective_loss import loss_in_place
 from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
@@ -20,7 +22,7 @@ from jaxvae.metrics.scoring import MAX_VALUES
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import put_everywhere
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.types import Hypers, InputError, Metric, Networks, Program, Results, Watch, in_32_bits, look_up
+from jaxvae.types import Hypers, InputError, Metric, Program, Results, TrainState, Watch, in_32_bits, look_up
 
 MAX_CLASSES = 1_000
 """Values of all labels together up to which metrics of labels are computed in a sweep: a linear probe's time and memory
@@ -28,9 +30,20 @@ grow with them."""
 
 ONLY_BY_NAME = "is of labels; of factors that images were made from it is computed where asked for"
 
-LOSSES = ("reconstruction", "kl", "kl_standard", "elbo")
+GAP = "generalisation_gap"
+
+LOSSES = ("reconstruction", "kl", "kl_standard", "elbo", GAP)
 """The KL and the ELBO are to the prior that a lane was trained with. The KL to N(0, I) stands beside them in a sweep in
-which that is another for some lane; it is None for a lane of a hierarchy, whose latents have no such prior."""
+which that is another for some lane; it is None for a lane of a hierarchy, whose latents have no such prior. Where lanes
+are scored on images that they were not trained on, the generalisation gap is the ELBO of as many as MOST_COMPARED
+training images less the ELBO of the evaluation set: above 0 is what a lane has learned by heart."""
+
+MOST_COMPARED = 10_000
+"""Training images, the same of every lane, that the evaluation set is compared with at most."""
+
+WHILE_TRAINING = ("eval_kl", "eval_loss")
+"""Columns that history.csv has beside scores: the KL, and the objective's own weighted total (see
+training.held_out), of the evaluation set; their names without "eval_" are those of training batches."""
 
 
 def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -108,15 +121,16 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
         is_training_set: whether it is what lanes are trained on, which lies on the devices already.
     """
     names = _those(choose_metrics(names, data)[0], lambda metric: metric.of_codes)
-    columns = ("reconstruction", "elbo", *_keys(names))  # the history has the KL of training
+    columns = ("reconstruction", "elbo", *WHILE_TRAINING, *_keys(names))
     with_logvar, factors = needs_logvar(names), factors_of(data)
 
-    def score(program: Program, hypers: Hypers, networks: Networks, trained_on: Dataset) -> dict[str, np.ndarray]:
-        mesh = jax.tree.leaves(networks)[0].sharding.mesh
+    def score(program: Program, hypers: Hypers, state: TrainState, trained_on: Dataset) -> dict[str, np.ndarray]:
+        mesh = jax.tree.leaves(state)[0].sharding.mesh
         there = trained_on if is_training_set else put_everywhere(data, mesh)
-        encoded = encode_in_place(program, hypers, networks, there, with_logvar=with_logvar)
+        encoded = encode_in_place(program, hypers, state.networks, there, with_logvar=with_logvar)
         scores = metrics.score_lanes(encoded.means, factors, names, seed=0, logvar=encoded.logvar)
         scores |= losses(program, encoded)
+        scores |= {"eval_kl": encoded.kl, "eval_loss": loss_in_place(program, hypers, state, there, trained_on)}
         return {name: scores[name] for name in columns}
 
     return Watch(columns, score)
@@ -171,6 +185,8 @@ def evaluation_set(sweep: SavedSweep) -> Dataset:
             f"the sweep in {sweep.path} was trained on images in memory ({name!r}), which are not kept; "
             f"give them as data= {sweep.missing_plugins()}".rstrip()
         )
+    if share := sweep.spec.get("validation"):
+        return split_off(load(name, "train", sweep.spec["data_dir"]), share, sweep.spec["seed"])[1]
     return load(name, DATASETS[name].evaluation_split, sweep.spec["data_dir"])
 
 
@@ -192,6 +208,7 @@ def evaluate(
     say: Callable[[str], None] = print,
     names: Sequence[str] | None = None,
     keep: bool = True,
+    trained_on: Dataset | None = None,
 ) -> Results:
     """Score every lane of a trained sweep on a data set.
 
@@ -203,6 +220,7 @@ def evaluate(
         names: metrics to compute; None for those of the sweep's spec.
         keep: whether scores that the sweep has from before, and that are not asked for now, go into the results, if
             its models are still those that were scored.
+        trained_on: the training set, for the generalisation gap; None where it is `data`, or is not at hand.
 
     Returns:
         Everything a report needs; of several processes only the first has showcases. Reconstruction and KL are means
@@ -218,7 +236,8 @@ def evaluate(
     names, omitted = choose_metrics(sweep.spec["metrics"] if names is None else names, data)
     without_clusters = _without_clusters(sweep, names)
     names = tuple(name for name in names if name not in without_clusters)
-    waves = [_score_wave(sweep, number, data, names, say) for number in range(sweep.num_waves)]
+    some = None if trained_on is None else _some(trained_on)
+    waves = [_score_wave(sweep, number, data, some, names, say) for number in range(sweep.num_waves)]
     scored = _Scored(*(list(itertools.chain(*lanes)) for lanes in zip(*waves, strict=True)))
     rows = scored.rows
     without_siblings = _compare(sweep, scored, names)
@@ -229,6 +248,7 @@ def evaluate(
         *(name for name in LOSSES if name in rows[0]),
         *_keys(name for name in names if name not in without_siblings),
     ]
+    statistics = {name: _side_by_side([lane[name] for lane in scored.latent_statistics]) for name in LATENT_STATISTICS}
     kept = _keep_scores(rows, sweep.results, computed) if keep else []
     main_score, ranked = rank(rows)
     return Results(
@@ -241,6 +261,7 @@ def evaluate(
         omitted=omitted | without_siblings | without_clusters,
         history=sweep.history,
         kl_per_latent=_side_by_side(scored.kl_per_latent),
+        latent_statistics=statistics,
         showcases=showcases(sweep, ranked, scored.kl_per_latent, data) if hosts.is_first() else [],
         factor_names=data.factor_names if data.annotation == "factors" else (),
         main_score=main_score,
@@ -253,11 +274,22 @@ class _Scored(NamedTuple):
 
     rows: list[dict[str, Any]]
     kl_per_latent: list[np.ndarray]  # [D] nats, mean over the evaluation set, to the architecture's own prior
+    latent_statistics: list[dict[str, np.ndarray]]  # {name: [D]}
     points: list[np.ndarray]  # codes [P, D] to compare siblings on; [] where no metric asks
 
 
+def _some(data: Dataset) -> Dataset:
+    """Return the images that stand for a training set, always the same."""
+    return data if len(data) <= MOST_COMPARED else rows_of(data, in_any_order(len(data), 0)[:MOST_COMPARED])
+
+
 def _score_wave(
-    sweep: SavedSweep, number: int, data: Dataset, names: Sequence[str], say: Callable[[str], None]
+    sweep: SavedSweep,
+    number: int,
+    data: Dataset,
+    trained_on: Dataset | None,
+    names: Sequence[str],
+    say: Callable[[str], None],
 ) -> _Scored:
     """Encode the data with every lane of a wave, and score each by itself."""
     program, lanes, networks = sweep.wave(number)
@@ -273,12 +305,17 @@ def _score_wave(
     scores = losses(program, encoded)
     scores |= metrics.score_lanes(means, factors, of_one, seed=0, logvar=encoded.logvar)
     scores |= score_clusters(program, networks, means, factors, of_clusters)
+    if trained_on is not None:
+        scores[GAP] = losses(program, encode(program, hypers, networks, trained_on))["elbo"] - scores["elbo"]
     rows = [
         lane | {name: None if values is None else float(values[index]) for name, values in scores.items()}
         for index, lane in enumerate(lanes)
     ]
     points = kept_points(means)[: len(lanes)] if _those(names, lambda metric: metric.of_siblings) else []
-    return _Scored(rows, list(encoded.kl_per_latent), points)
+    statistics = [
+        {name: values[index] for name, values in encoded.latent_statistics.items()} for index in range(len(lanes))
+    ]
+    return _Scored(rows, list(encoded.kl_per_latent), statistics, points)
 
 
 def _without_clusters(sweep: SavedSweep, names: Sequence[str]) -> dict[str, str]:

@@ -35,7 +35,8 @@ def plot_losses(results: Results) -> Figure | None:
 
     Measured on the whole evaluation set after training, in nats per image. Reconstruction is the negative log
     likelihood (lower is better), KL is the information the code keeps about the image, and the ELBO (higher is
-    better) is minus their sum. Dots, lines, shades and × as above.
+    better) is minus their sum. The generalisation gap, where there are images that were not trained on, is the ELBO of
+    training images less that of those: above 0 is over-fitting. Dots, lines, shades and × as above.
     """
     return _draw(results, reading.losses(results), unit="nats per image")
 
@@ -150,21 +151,23 @@ class _Swept:
                 _dots(axes, [value] * len(found), found, name, colour)
             # A value at which every lane diverged has no result to make room for it on the axis.
             axes.plot(self.values, [means[there][0] if there.any() else 0.5] * len(self.values), alpha=0.0)
-        self._scale(axes)
+        scale_to(axes, self.values, self.main)
 
-    def _scale(self, axes: Axes) -> None:
-        if is_geometric(self.values):
-            smallest = next(value for value in self.values if value > 0)
-            # A logarithm has no place for zero; asinh does, and is a logarithm from about the smallest value on.
-            kind = {"value": "asinh", "linear_width": smallest / 2} if self.values[0] == 0 else {"value": "log"}
-            axes.set_xscale(**kind)
-        shown = [self.values[index] for index in style.thin(self.values, 8)]
-        axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator(shown))
-        axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-        axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: wording.hyper(float(value))))
-        axes.set_xlabel(self.main)
-        if max(len(wording.hyper(value)) for value in shown) * len(shown) > 24:
-            style.slant_labels(axes)
+
+def scale_to(axes: Axes, values: list[float], name: str) -> None:
+    """Give an axes a horizontal axis for these values of a hyper, a tick at each, logarithmic where that suits them."""
+    if is_geometric(values):
+        smallest = next(value for value in values if value > 0)
+        # A logarithm has no place for zero; asinh does, and is a logarithm from about the smallest value on.
+        kind = {"value": "asinh", "linear_width": smallest / 2} if values[0] == 0 else {"value": "log"}
+        axes.set_xscale(**kind)
+    shown = [values[index] for index in style.thin(values, 8)]
+    axes.xaxis.set_major_locator(matplotlib.ticker.FixedLocator(shown))
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda value, _: wording.hyper(float(value))))
+    axes.set_xlabel(name)
+    if max(len(wording.hyper(value)) for value in shown) * len(shown) > 24:
+        style.slant_labels(axes)
 
 
 class _Slots:

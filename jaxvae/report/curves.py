@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from jaxvae.evaluate.scoring import WHILE_TRAINING
 from jaxvae.report import reading, style, wording
 from jaxvae.report.encoding import Encoding
 from jaxvae.types import Results
@@ -21,7 +22,7 @@ def plot_training_curves(results: Results) -> Figure | None:
     lane that diverged: it was frozen there while its siblings went on. Terms of one objective alone, a critic's
     accuracy say, show its lanes alone.
     """
-    others = {"lane", "step", *reading.curves(results)}
+    others = {"lane", "step", *WHILE_TRAINING, *reading.curves(results)}
     names = [name for name in results.history if name not in others]
     names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     return _draw(results, names, may_be_logarithmic=True)
@@ -64,7 +65,7 @@ def _panel(axes: Axes, encoding: Encoding, name: str, may_be_logarithmic: bool) 
     healthy = []
     many = len(encoding.results.lanes) > 24
     for lane in reading.ordered(encoding.results):
-        steps, found = _curve(encoding.results, lane, name)
+        steps, found = curve(encoding.results, lane, name)
         if not len(steps):
             continue
         look = encoding.look(lane)
@@ -81,20 +82,21 @@ def _panel(axes: Axes, encoding: Encoding, name: str, may_be_logarithmic: bool) 
     axes.set_title(wording.short_title(name), loc="left")
     axes.set_xlabel("step")
     axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4, steps=[1, 2, 5, 10], integer=True))
-    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(_short_step))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(short_step))
     if np.ptp(axes.dataLim.intervalx) == 0:
         middle = axes.dataLim.intervalx[0]
         axes.set_xlim(middle - 1, middle + 1)
 
 
-def _short_step(step: float, _: int | None = None) -> str:
+def short_step(step: float, _: int | None = None) -> str:
+    """Write a number of steps on an axis: 500, 20k, 1.5M."""
     for size, unit in ((1_000_000, "M"), (1_000, "k")):
         if abs(step) >= size:
             return f"{step / size:g}{unit}"
     return f"{step:g}"
 
 
-def _curve(results: Results, lane: reading.Lane, name: str) -> tuple[np.ndarray, np.ndarray]:
+def curve(results: Results, lane: reading.Lane, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return a lane's finite values and their steps, up to where it was frozen."""
     history = {column: np.asarray(results.history[column]) for column in ("lane", "step", name)}
     found = history[name].astype(float)
@@ -111,7 +113,7 @@ def _limits(axes: Axes, healthy: list[np.ndarray], may_be_logarithmic: bool) -> 
     if not healthy:
         return
     lowest, highest = min(map(np.min, healthy)), max(map(np.max, healthy))
-    settled = np.median([curve[-1] for curve in healthy])
+    settled = np.median([found[-1] for found in healthy])
     # An untrained network's loss is tens of times its last one; a linear axis would spend itself on the first steps.
     if may_be_logarithmic and lowest > 0 and highest > 5 * settled:
         axes.set_yscale("log")

@@ -12,7 +12,9 @@ from jaxvae.report.against_hyper import plot_losses, plot_scores
 from jaxvae.report.agreement import plot_agreement, plot_udr
 from jaxvae.report.curves import plot_score_curves, plot_training_curves
 from jaxvae.report.factor_maps import plot_information_maps
+from jaxvae.report.generalisation import plot_generalisation
 from jaxvae.report.images import plot_label_swaps, plot_reconstructions, plot_traversals
+from jaxvae.report.latent_statistics import plot_latent_statistics
 from jaxvae.report.latents import plot_kl_map
 from jaxvae.report.methods import plot_method_comparison
 from jaxvae.report.planes import plot_codes, plot_manifold
@@ -28,12 +30,14 @@ _PLOTS = {
     "agreement": plot_agreement,
     "udr": plot_udr,
     "kl_map": plot_kl_map,
+    "latent_statistics": plot_latent_statistics,
     "information_maps": plot_information_maps,
     "codes": plot_codes,
     "manifold": plot_manifold,
     "traversals": plot_traversals,
     "reconstructions": plot_reconstructions,
     "label_swaps": plot_label_swaps,
+    "generalisation": plot_generalisation,
     "score_curves": plot_score_curves,
     "training_curves": plot_training_curves,
 }

@@ -15,7 +15,7 @@ from jaxvae import models, plugins
 from jaxvae.data import Dataset
 from jaxvae.data.arrays import numbered_as
 from jaxvae.parallel import hosts
-from jaxvae.study.running import Job, check, check_named, run
+from jaxvae.study.running import Job, check, check_named, check_split, run
 from jaxvae.study.sweep import Sweep
 from jaxvae.training import loop, spec
 from jaxvae.training.declared import every_size
@@ -65,8 +65,8 @@ def train(
             numbered anew (see jaxvae.data.from_arrays).
         labels: of images in memory, integers [N] or [N, K] from 0: classes or attributes; likewise.
         factor_names: K names.
-        eval_data: a Dataset or images to score on; by default the evaluation split of a named data set, else the
-            training set.
+        eval_data: a Dataset or images to score on; by default those that `validation` holds out, else the evaluation
+            split of a named data set, else the training set.
         eval_factors, eval_labels: of eval_data in memory; the names are those of `factors`.
         workdir: where everything is kept; None for a temporary folder that goes when the returned sweep does.
         resume: True: there must be something to go on with; False: there must not; None: go on if there is.
@@ -74,7 +74,8 @@ def train(
         plugins: files and modules to run first (see jaxvae.load_plugins).
         say: prints a line; None for silence.
         **settings: fields of a spec by name (steps=, batch_size=, latent_dim=, lr=, likelihood=, dtype=, metrics=,
-            eval_every=, lanes=, max_lanes=, …), and sizes that objectives and architectures declare (critic_width=, …).
+            eval_every=, validation=, lanes=, max_lanes=, …), and sizes that objectives and architectures declare
+            (critic_width=, …).
 
     Raises:
         InputError: what was given, what is legal, what to change; before anything is compiled.
@@ -135,6 +136,8 @@ def _spec(
 
 def _job(chosen: spec.Spec, data: Any, given: dict[str, Any], eval_data: Any, others: dict[str, Any]) -> Job:
     known = {name for name, value in given.items() if value is not None}
+    if chosen.validation and eval_data is not None:
+        raise InputError("validation= and eval_data= both say what to score on; leave one out")
     if isinstance(data, str):
         if known:
             raise InputError(f"{', '.join(sorted(known))} go with images in memory; data set {data!r} has its own")
@@ -145,6 +148,8 @@ def _job(chosen: spec.Spec, data: Any, given: dict[str, Any], eval_data: Any, ot
     else:
         train = _dataset("data", data, given)
         chosen = dataclasses.replace(chosen, dataset=train.name)
+    if chosen.validation:
+        return check_split(_recorded(chosen), train, "the images given", _command(chosen))
     evaluation = train if eval_data is None else _dataset("eval_data", eval_data, others)
     if evaluation.shape != train.shape:
         raise InputError(f"eval_data has images {evaluation.shape}, data has {train.shape}; give images of one shape")

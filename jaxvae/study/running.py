@@ -63,9 +63,22 @@ def check_named(chosen: spec.Spec, command: str) -> Job:
     """
     source = look_up("data set", chosen.dataset, data.DATASETS)
     train = data.load(chosen.dataset, "train", chosen.data_dir)
+    if chosen.validation:
+        return check_split(chosen, train, "the training split", command)
     split = source.evaluation_split
     evaluation = train if split == "train" else data.load(chosen.dataset, split, chosen.data_dir)
     return check(chosen, train, evaluation, evaluated_on=f"{split} split", command=command)
+
+
+def check_split(chosen: spec.Spec, whole: Dataset, called: str, command: str) -> Job:
+    """Return the job on a data set of which the share that a spec says is held out and scored on.
+
+    Raises:
+        InputError: as `check`, or no such share can be held out.
+    """
+    train, held_out = data.split_off(whole, chosen.validation, chosen.seed)
+    words = f"{len(held_out):,} images held out of {called}, {chosen.validation:.3g} of it"
+    return check(chosen, train, held_out, evaluated_on=words, command=command)
 
 
 def run(
@@ -101,7 +114,8 @@ def run(
         watch = evaluate.watch(job.spec.metrics, job.evaluation, is_training_set=job.evaluation is job.train)
         trained = loop.fit(job.spec, job.groups, job.train, path, say, watch)
         facts = _environment(job, path, num_lanes, started, trained) | {"evaluated_on": job.evaluated_on}
-        results = evaluate.evaluate(Sweep(path), job.evaluation, facts, say)
+        others = None if job.evaluation is job.train else job.train
+        results = evaluate.evaluate(Sweep(path), job.evaluation, facts, say, trained_on=others)
         hosts.by_first(publish, results, path, say)
     return Sweep(path, results=results, data=job.evaluation)
 

@@ -3,7 +3,9 @@
 import os
 import pathlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from jaxvae import evaluate, report
@@ -95,6 +97,29 @@ class Sweep(SavedSweep):
         self._whole = evaluate.rescore(self, names=names, data=self._evaluation_set(data), say=say, keep=keep)
         self.results, self._brief = self._whole.lanes, None
         return self
+
+    def latents(self, *, data: Dataset | None = None) -> list[dict[str, Any]]:
+        """Return a row for each latent of each lane, as `pandas.DataFrame` takes them.
+
+        Over the evaluation set: `kl`, nats, to the architecture's own prior (N(0, 1) of a flat code); and of the
+        posterior N(mean, variance), `mean` of its means, `absolute_mean` of their absolute values, `variance_of_mean`,
+        their variance, and `posterior_variance`, the mean of its variances. A row also has the lane's number, its
+        names, hypers and status, and the `latent`'s number from 0.
+
+        Args:
+            data: as for `plot`.
+        """
+        shown = self._shown(data)
+        about = ("lane", "objective", "architecture", *shown.hyper_names, "status")
+        tables = {"kl": shown.kl_per_latent, **shown.latent_statistics}
+        return [
+            {name: lane.get(name) for name in about}
+            | {"latent": latent}
+            | {name: float(table[index, latent]) for name, table in tables.items()}
+            for index, lane in enumerate(shown.lanes)
+            for latent in range(shown.kl_per_latent.shape[1])
+            if not np.isnan(shown.kl_per_latent[index, latent])
+        ]
 
     def _evaluation_set(self, data: Dataset | None) -> Dataset:
         """Return the images that lanes are scored on."""

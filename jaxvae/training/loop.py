@@ -294,7 +294,7 @@ def _look(watch: Watch, underway: _Underway) -> dict[str, np.ndarray]:
     """
     placed = underway.placed
     try:
-        return watch.score(placed.program, underway.hypers, underway.state.networks, placed.data)
+        return watch.score(placed.program, underway.hypers, underway.state, placed.data)
     except Exception as error:
         if hosts.count() == 1 or not memory.is_exhausted(error):
             raise

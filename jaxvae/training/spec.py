@@ -100,6 +100,7 @@ class Spec:
     seed: int = 0
     sweep: tuple[Axis, ...] = ()
     log_every: int = 100
+    validation: float = 0.0  # the share of the training images that is held out and scored on; `seed` says which
     # Scores are read off the models and change nothing about them: a sweep can be scored anew, and otherwise.
     metrics: tuple[str, ...] | None = dataclasses.field(default=None, metadata={"how": True})  # None: all there can be
     eval_every: int = dataclasses.field(default=0, metadata={"how": True})  # 0: only when training is over
@@ -322,7 +323,8 @@ def _check_numbers(spec: Spec, num_images: int) -> None:
         raise InputError(f"--max_lanes must be a whole number from 1, or auto, got {spec.max_lanes!r}")
     if spec.batch_size > num_images:
         raise InputError(
-            f"--batch_size={spec.batch_size} is more than the {num_images} images of {spec.dataset!r}; lower it"
+            f"--batch_size={spec.batch_size} is more than the {num_images} images of {spec.dataset!r}"
+            f"{f' that --validation={spec.validation:g} leaves' if spec.validation else ''}; lower it"
         )
     if not (math.isfinite(spec.lr) and spec.lr > 0):
         raise InputError(f"--lr must be a finite number above 0, got {spec.lr:g}")

@@ -119,7 +119,7 @@ def test_without_another_prior_there_is_one_kl(finished, tmp_path):
 
 
 def test_a_hierarchy_has_no_kl_to_a_standard_normal():
-    encoded = Encoded(None, None, np.array([5.0]), np.ones((1, 4)), np.array([4.0]))
+    encoded = Encoded(None, None, np.array([5.0]), np.ones((1, 4)), np.array([4.0]), {})
     for architecture, standard in (("mlp", 4.0), ("nvae", None)):
         found = losses(Program(architecture, "vae", (SIZE, SIZE, 1)), encoded)
         assert found["kl_standard"] == standard and found["elbo"] == -9.0
