@@ -179,13 +179,14 @@ def evaluation_set(sweep: SavedSweep) -> Dataset:
     Raises:
         InputError: it was none that has a name, or it cannot be loaded.
     """
-    name = sweep.spec["dataset"]
+    name, share = sweep.spec["dataset"], sweep.spec.get("validation")
     if name not in DATASETS:
+        part = f"jaxvae.data.split_off(images, {share:g}, {sweep.spec['seed']})[1]" if share else "them"
         raise InputError(
             f"the sweep in {sweep.path} was trained on images in memory ({name!r}), which are not kept; "
-            f"give them as data= {sweep.missing_plugins()}".rstrip()
+            f"give {part} as data= {sweep.missing_plugins()}".rstrip()
         )
-    if share := sweep.spec.get("validation"):
+    if share:
         return split_off(load(name, "train", sweep.spec["data_dir"]), share, sweep.spec["seed"])[1]
     return load(name, DATASETS[name].evaluation_split, sweep.spec["data_dir"])
 

@@ -12,7 +12,7 @@ from jaxvae.types import Results
 
 TITLES = {
     "kl": "KL (nats)",
-    "mean": "Mean of means",
+    "mean": "|Mean of means|",
     "absolute_mean": "Mean |mean|",
     "variance_of_mean": "Variance of means",
     "posterior_variance": "Mean posterior variance",
@@ -25,16 +25,18 @@ def plot_latent_statistics(results: Results) -> dict[str, Figure] | None:
     """Latents against what was swept.
 
     The posterior of each latent over the evaluation set: its KL to N(0, 1) (of a hierarchy, to its own prior); the mean
-    of its means, of their absolute values, and their variance; and the mean of its variances. Latents are sorted by KL
-    within each lane: the first line is the most informative latent of every lane, which need not be the same one. Lines
-    are means over healthy lanes (seeds), shades ± one standard deviation. A latent that is off has means at 0 with no
-    variance, and posteriors of variance 1; one that knows its value well has means of variance 1 and posteriors of
-    next to none.
+    of its means, of either sign alike, the mean of their absolute values, and their variance; and the mean of its
+    variances. Latents are sorted by KL within each lane: the first line is the most informative latent of every lane,
+    which need not be the same one. Lines are means over healthy lanes (seeds), shades reach from the least lane to the
+    greatest. A latent that is off has means at 0 with no variance, and posteriors of variance 1; one that tells images
+    apart as well as the prior lets it has means of variance 1 and posteriors of next to none.
     """
     main, moving = reading.main_hyper(results), reading.moving_families(results)
     tables = {"kl": np.asarray(results.kl_per_latent, float), **results.latent_statistics}
     if main is None or not set(TITLES) <= set(tables) or not np.isfinite(tables["kl"]).any():
         return None
+    # Which way a latent points is chance: seeds would cancel.
+    tables["mean"] = np.abs(tables["mean"])
     several = len(reading.families(results)) > 1
     made = {}
     for which in moving:
@@ -66,8 +68,7 @@ def _draw(results: Results, main: str, lanes: list[int], tables: dict[str, np.nd
             _line(axes, values, [ranked[name][at == value, rank] for value in values], colours[rank])
         axes.set_title(title, loc="left")
         scale_to(axes, values, main)
-        if name == "posterior_variance":
-            axes.set_ylim(bottom=0)
+        axes.set_ylim(bottom=0)
     bar = made.colorbar(
         ScalarMappable(BoundaryNorm(np.arange(num_latents + 1) + 0.5, num_latents), ListedColormap(colours)),
         ax=panels,
@@ -86,9 +87,10 @@ def _draw(results: Results, main: str, lanes: list[int], tables: dict[str, np.nd
 
 
 def _line(axes: Axes, values: list[float], found: list[np.ndarray], colour: tuple) -> None:
-    """Draw what lanes have at each value as a line through their means and a shade of their deviations."""
+    """Draw what lanes have at each value as a line through their means and a shade from the least to the greatest."""
     found = [column[np.isfinite(column)] for column in found]
-    mean = np.array([column.mean() if len(column) else np.nan for column in found])
-    half = np.array([column.std(ddof=1) if len(column) > 1 else 0.0 for column in found])
-    axes.fill_between(values, mean - half, mean + half, color=colour, alpha=0.12, linewidth=0)
+    there = [len(column) > 0 for column in found]
+    values = np.array(values)[there]
+    mean, least, greatest = ([reduce(c) for c in found if len(c)] for reduce in (np.mean, np.min, np.max))
+    axes.fill_between(values, least, greatest, color=colour, alpha=0.12, linewidth=0)
     axes.plot(values, mean, color=colour, marker="o", markersize=4, linewidth=1.5)

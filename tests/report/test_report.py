@@ -16,6 +16,7 @@ from pages import Page
 
 SCORES = ("mig", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "sap", "active_units")
 LOSSES = ("reconstruction", "kl", "elbo")
+GAP = "generalisation_gap"
 EVERY_SCORE = (
     *("beta_vae", "factor_vae", "mig", "mig_sampled", "dci_disentanglement", "dci_completeness", "dci_informativeness"),
     *("sap", "sap_continuous", "modularity", "explicitness", "irs", "gaussian_tc", "mutual_information"),
@@ -68,15 +69,19 @@ def results_of(
     steps=40,
     shows=3,
     watched=(),
+    split=False,
 ):
     """Fill rows of (objective, architecture, hypers) with numbers that move as they do in the literature.
 
     Args:
         diverged: {index of a lane: step}; its scores are NaN, or missing altogether for odd indices.
+        split: whether the evaluation set is another than the training set.
     """
     rng = np.random.default_rng(0)
     diverged = diverged or {}
     rows, kls = [], []
+    losses = (*LOSSES, GAP) if split else LOSSES
+    watched = (*watched, *(("eval_kl", "eval_loss") if split else ()))
     history = {
         name: []
         for name in ("lane", "step", "loss", "nll", "kl", *(("tc", "critic_accuracy") if critics else ()), *watched)
@@ -96,7 +101,8 @@ def results_of(
             measured[name] = np.clip(0.8 * quality + rng.normal(0, 0.05), 0, 1) if name != "irs" else 0.5
         measured["active_units"] = float((kl > 0.01).sum())
         measured |= {"reconstruction": nll, "kl": kl.sum(), "elbo": -nll - kl.sum()}
-        measured = {name: float(measured[name]) for name in (*score_names, *LOSSES)}
+        measured |= {GAP: rng.normal(2, 0.5)}
+        measured = {name: float(measured[name]) for name in (*score_names, *losses)}
         row = {"lane": index, "objective": "beta_vae", "architecture": "conv", "status": "ok", **lane, **measured}
         if index in diverged:
             row["status"] = f"diverged at step {diverged[index]}"
@@ -122,8 +128,9 @@ def results_of(
                 adversarial = row["objective"] in critics
                 now["tc"] = 2 * fall + 0.2 + 0.05 * noise if adversarial else math.nan
                 now["critic_accuracy"] = 0.5 + 0.4 * fall + 0.01 * noise if adversarial else math.nan
+            told = measured | {"eval_kl": measured["kl"], "eval_loss": now["loss"] + 2}
             for name in watched:
-                now[name] = measured[name] * (1 - fall) if step % 4 == 0 and np.isfinite(noise) else math.nan
+                now[name] = told[name] * (1 - fall) if step % 4 == 0 and np.isfinite(noise) else math.nan
             for name in history:
                 history[name].append(now[name])
     titles = ("best", "median", "worst")[:shows]
@@ -155,10 +162,16 @@ def results_of(
         lanes=rows,
         hyper_names=tuple(hyper_names),
         swept=tuple(swept),
-        score_names=(*score_names, *LOSSES),
+        score_names=(*score_names, *losses),
         omitted={} if score_names != ("active_units",) else {"mig": "the data set has no factors"},
         history={name: np.asarray(column) for name, column in history.items()},
         kl_per_latent=np.asarray(kls),
+        latent_statistics={
+            "mean": rng.normal(0, 0.1, np.shape(kls)),
+            "absolute_mean": np.sqrt(np.asarray(kls)),
+            "variance_of_mean": 1 - np.exp(-np.asarray(kls)),
+            "posterior_variance": np.exp(-np.asarray(kls)),
+        },
         showcases=[showcase(rng, title, lane, kls[lane], shape) for title, lane in zip(titles, shown, strict=False)],
         factor_names=FACTORS,
         main_score=main_score,
@@ -178,6 +191,7 @@ def mixed():
         critics=("factor_vae",),
         score_names=EVERY_SCORE,
         watched=("reconstruction", "elbo", "mig", "gaussian_tc"),
+        split=True,
     )
     swaps = [
         LabelSwap("shape", np.arange(3), np.arange(3) % 3, np.repeat(show.reconstructions[:3, None], 3, axis=1))
@@ -315,10 +329,15 @@ def test_every_plot_copes_and_labels_its_axes(name, results, tmp_path):
     ("made", "missing"),
     [
         (mixed, set()),
-        (bare, {"training_curves", "score_curves", "traversals", "reconstructions", "information_maps", "udr"}),
+        (
+            bare,
+            {"training_curves", "score_curves", "traversals", "reconstructions", "information_maps", "udr"}
+            | {"generalisation"},
+        ),
         (no_factors, {"trade_off", "score_curves", "udr"}),
-        (one_lane, {"agreement", "udr", "method_comparison"}),
-        (large, {"method_comparison"}),
+        (one_lane, {"agreement", "udr", "method_comparison", "latent_statistics"}),
+        (large, {"method_comparison", "generalisation"}),
+        (only_seeds, {"latent_statistics"}),
     ],
 )
 def test_plots_that_do_not_apply_are_left_out(made, missing):
@@ -403,7 +422,7 @@ def test_a_family_that_does_not_sweep_the_main_hyper_stands_beside_its_axis():
     assert reading.main_hyper(results) == "beta"
     assert reading.moving_families(results) == [("beta_vae", "conv")]
     under = [axes.get_xlabel() for axes in PLOTS["losses"](results).axes]
-    assert under == ["beta", "gamma"] * 3
+    assert under == ["beta", "gamma"] * 4
     swept = PLOTS["losses"](results).axes[0]
     assert swept.get_xscale() == "log" and list(swept.get_xticks()) == [1.0, 2.0, 4.0, 8.0]
 
@@ -412,6 +431,47 @@ def test_the_main_hyper_is_beta_when_it_is_swept_else_another_but_never_the_seed
     assert reading.main_hyper(two_latents()) == "capacity"
     assert reading.main_hyper(fifty_latents()) == "beta"
     assert reading.main_hyper(only_seeds()) is None
+
+
+def test_losses_of_held_out_images_are_drawn_beside_those_of_training_and_nowhere_else():
+    made = mixed()
+    drawn = PLOTS["generalisation"](made)
+    rows = len(reading.families(made))
+    panels = [axes for axes in drawn.axes if axes.lines]
+    assert len(panels) == 3 * rows
+    solid, dashed = panels[2].lines[:2]  # the weighted total of beta_vae at beta 1: two seeds
+    history, lanes = made.history, [0, 1]
+    for line, name in ((solid, "loss"), (dashed, "eval_loss")):
+        rows = np.isin(history["lane"], lanes) & np.isfinite(history[name])
+        steps = np.unique(history["step"][rows])
+        means = [history[name][rows & (history["step"] == step)].mean() for step in steps]
+        np.testing.assert_allclose(line.get_xdata(), steps)
+        np.testing.assert_allclose(line.get_ydata(), means)
+    for name in ("training_curves", "score_curves"):
+        titles = [axes.get_title(loc="left") for axes in PLOTS[name](made).axes]
+        assert not any("eval" in title.lower() for title in titles)
+    made.history = {name: column for name, column in made.history.items() if name != "eval_loss"}
+    assert PLOTS["generalisation"](made) is None, "a sweep of an earlier version"
+
+
+def test_latents_are_drawn_by_their_rank_in_each_lane():
+    made = no_factors()
+    drawn = PLOTS["latent_statistics"](made)[""]
+    kl = np.asarray(made.kl_per_latent)
+    most = kl.argmax(1)
+    expected = {
+        "KL (nats)": kl.max(1),
+        "|Mean of means|": np.abs(made.latent_statistics["mean"])[range(4), most],
+        "Mean posterior variance": made.latent_statistics["posterior_variance"][range(4), most],
+    }
+    for axes in drawn.axes:
+        if axes.get_title(loc="left") in expected:
+            line = axes.lines[-1]  # the most informative latent lies above the others
+            np.testing.assert_allclose(line.get_xdata(), [0.0, 0.1, 1.0, 100.0])
+            np.testing.assert_allclose(line.get_ydata(), expected.pop(axes.get_title(loc="left")))
+    assert not expected
+    made.latent_statistics = {}
+    assert PLOTS["latent_statistics"](made) is None, "results from tables know nothing of latents"
 
 
 def test_what_diverged_is_not_averaged():
