@@ -5,6 +5,23 @@ python experiments/latents_with_beta.py --data_dir=FOLDER_OF_THE_MNIST_GZ_FILES
 Beta-VAEs of MNIST over beta from 0.001 to 10, three seeds, the mlp with ten latents (the sweep digits_mlp). Measured on
 the 10,000 test digits, for each latent of each lane. Prints two tables by beta, of all ten latents and of the one that
 says least, as median [least, greatest] over seeds; keeps all numbers as latents.csv, and the figure.
+
+Half a minute of CPU time where the sweep is trained (2026-11-26). Three seeds, which agree to a few per cent but in the
+mean of means. Mean over ten latents (figures/latents_with_beta.png):
+
+  beta                       0.001    0.01     0.1      1        2        4        10
+  KL (nats)                  24.4     10.2     3.95     1.78     1.29     0.81     0.28
+  |mean of means|            3.3      1.7      0.79     0.24     0.07     0.06     0.04
+  mean |mean|                5.1      3.1      1.6      0.92     0.84     0.73     0.37
+  variance of means          28.6     11.6     3.18     1.26     1.09     0.83     0.33
+  posterior variance         0.0004   0.0023   0.0077   0.047    0.105    0.268    0.68
+  variance of codes          28.6     11.6     3.19     1.31     1.20     1.10     1.01
+
+Below beta 1 the codes are nobody's prior: far apart, off the origin, and with next to no noise, so that z ~ N(0, I)
+falls between them. Up to 2 all ten latents change alike: means draw together and towards the origin, posteriors widen
+five- or sixfold a decade. From 4 on they part ways: the variance of codes stays the prior's while it passes from the
+means to the noise, in some latents wholly. At 10 the latent that says least has means of variance 0.002 and posteriors
+of 0.99; 5 [5, 6] of ten latents tell more than 0.1 nats.
 """
 
 import pathlib
@@ -22,7 +39,7 @@ NUMBERS = {
     "absolute_mean": "mean |mean|",
     "variance_of_mean": "variance of means",
     "posterior_variance": "posterior variance",
-    "variance": "both variances",
+    "variance": "variance of codes",
 }
 ACTIVE = 0.1  # nats
 

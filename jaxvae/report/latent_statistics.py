@@ -1,11 +1,13 @@
 """Plot of what the latents themselves are like along the main hyper: their posteriors' moments. Knows no images."""
 
+import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
+from jaxvae.evaluate.encoding import LATENT_STATISTICS
 from jaxvae.report import reading, style
 from jaxvae.report.against_hyper import scale_to
 from jaxvae.types import Results
@@ -16,7 +18,11 @@ TITLES = {
     "absolute_mean": "Mean |mean|",
     "variance_of_mean": "Variance of means",
     "posterior_variance": "Mean posterior variance",
+    "variance": "Variance of codes",
 }
+OF_PRIOR = {"posterior_variance": 1.0, "variance": 1.0}
+"""What a latent has whose posterior is N(0, 1) for every image, and all latents together if they are the prior's."""
+WIDE, WIDEST = 30, 1e5  # greatest over least from which an axis is logarithmic, and the most that it shows
 MAX_LATENTS = 16  # lines of a panel; of more, the most informative
 
 
@@ -25,18 +31,19 @@ def plot_latent_statistics(results: Results) -> dict[str, Figure] | None:
     """Latents against what was swept.
 
     The posterior of each latent over the evaluation set: its KL to N(0, 1) (of a hierarchy, to its own prior); the mean
-    of its means, of either sign alike, the mean of their absolute values, and their variance; and the mean of its
-    variances. Latents are sorted by KL within each lane: the first line is the most informative latent of every lane,
-    which need not be the same one. Lines are means over healthy lanes (seeds), shades reach from the least lane to the
-    greatest. A latent that is off has means at 0 with no variance, and posteriors of variance 1; one that tells images
-    apart as well as the prior lets it has means of variance 1 and posteriors of next to none.
+    of its means, of either sign alike, the mean of their absolute values, and their variance; the mean of its
+    variances; and the sum of both, the variance of codes. Dotted is N(0, 1). Latents are sorted by KL within each lane:
+    the first line is the most informative latent of every lane, which need not be the same one. Lines are means over
+    healthy lanes (seeds), shades reach from the least lane to the greatest. A latent that is off has means at 0 with no
+    variance, and posteriors of variance 1.
     """
     main, moving = reading.main_hyper(results), reading.moving_families(results)
     tables = {"kl": np.asarray(results.kl_per_latent, float), **results.latent_statistics}
-    if main is None or not set(TITLES) <= set(tables) or not np.isfinite(tables["kl"]).any():
+    if main is None or not set(LATENT_STATISTICS) <= set(tables) or not np.isfinite(tables["kl"]).any():
         return None
     # Which way a latent points is chance: seeds would cancel.
     tables["mean"] = np.abs(tables["mean"])
+    tables["variance"] = tables["variance_of_mean"] + tables["posterior_variance"]
     several = len(reading.families(results)) > 1
     made = {}
     for which in moving:
@@ -68,7 +75,9 @@ def _draw(results: Results, main: str, lanes: list[int], tables: dict[str, np.nd
             _line(axes, values, [ranked[name][at == value, rank] for value in values], colours[rank])
         axes.set_title(title, loc="left")
         scale_to(axes, values, main)
-        axes.set_ylim(bottom=0)
+        _scale(axes, ranked[name][:, :num_latents])
+        if name in OF_PRIOR:
+            axes.axhline(OF_PRIOR[name], color=style.FAINT, linestyle=":", linewidth=1.2, zorder=0)
     bar = made.colorbar(
         ScalarMappable(BoundaryNorm(np.arange(num_latents + 1) + 0.5, num_latents), ListedColormap(colours)),
         ax=panels,
@@ -84,6 +93,18 @@ def _draw(results: Results, main: str, lanes: list[int], tables: dict[str, np.nd
     bar.outline.set_visible(False)
     bar.set_label("latent, by KL")
     return made
+
+
+def _scale(axes: Axes, found: np.ndarray) -> None:
+    """Give a panel of numbers from 0 a logarithmic axis where they are of many sizes."""
+    found = found[np.isfinite(found)]
+    least, greatest = max(found.min(), found.max() / WIDEST), found.max()
+    if greatest <= WIDE * least or greatest <= 0:
+        axes.set_ylim(bottom=0)
+        return
+    axes.set_yscale("log")
+    axes.set_ylim(least / 1.5, greatest * 1.5)
+    axes.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
 def _line(axes: Axes, values: list[float], found: list[np.ndarray], colour: tuple) -> None:
