@@ -291,6 +291,18 @@ class Manifold(NamedTuple):
     shares: np.ndarray  # [T], the quantiles of the prior at which the grid has its lines, ascending
 
 
+class Responses(NamedTuple):
+    """How each latent answers each factor, over the images that a lane on show was looked at with.
+
+    The V = sum(sizes) columns are the values of factor 0, then those of factor 1, and so on.
+    """
+
+    means: np.ndarray  # f32[D, V], mean over images of that value of the latent, the mean of q(z|x); NaN without any
+    spread: np.ndarray  # f32[D, V], standard deviation of the latent over the same images
+    explained: np.ndarray  # f32[D, K], eta squared, 0 … 1: share of the latent's variance that such means have
+    sizes: tuple[int, ...]  # K, values of each factor
+
+
 class Showcase(NamedTuple):
     """One lane put on show: images are float32 in [0, 1]."""
 
@@ -306,6 +318,7 @@ class Showcase(NamedTuple):
     swaps: tuple[LabelSwap, ...] = ()  # one for each label that a conditional model is told
     codes: ShownCodes | None = None  # None for data without labels
     manifold: Manifold | None = None  # None unless the code has two latents
+    responses: Responses | None = None  # None without factors
 
 
 @dataclasses.dataclass

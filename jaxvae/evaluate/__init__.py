@@ -2,6 +2,19 @@
 
 from jaxvae.evaluate.encoding import encode
 from jaxvae.evaluate.reopened import from_table
+from jaxvae.evaluate.responses import respond
 from jaxvae.evaluate.scoring import choose_metrics, evaluate, evaluation_set, rescore, watch
+from jaxvae.evaluate.showcases import information, known_codes
 
-__all__ = ["choose_metrics", "encode", "evaluate", "evaluation_set", "from_table", "rescore", "watch"]
+__all__ = [
+    "choose_metrics",
+    "encode",
+    "evaluate",
+    "evaluation_set",
+    "from_table",
+    "information",
+    "known_codes",
+    "rescore",
+    "respond",
+    "watch",
+]

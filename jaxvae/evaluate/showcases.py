@@ -1,4 +1,4 @@
-"""Some lanes put on show: reconstructions, traversals, swapped labels, codes, and which latent knows which factor."""
+"""Some lanes put on show: reconstructions, traversals, swapped labels, codes, and how latents know factors."""
 
 from collections.abc import Sequence
 
@@ -9,6 +9,7 @@ import numpy as np
 from jaxvae import latents
 from jaxvae.data.grid import Dataset
 from jaxvae.evaluate.planes import labels_for, manifold, means_of, shown_codes
+from jaxvae.evaluate.responses import respond
 from jaxvae.metrics.information import normalised_information
 from jaxvae.metrics.rows import draw_distinct
 from jaxvae.saved.model import Model
@@ -47,6 +48,7 @@ def put_on_show(title: str, lane: int, model: Model, kl: np.ndarray, data: Datas
     labels = labels_for(model, data, indices)
     means, _ = model.encode(images, labels)
     middle = len(images) // 2
+    told = known_codes(model, data) if data.annotation == "factors" else None
     return Showcase(
         title=title,
         lane=lane,
@@ -57,10 +59,11 @@ def put_on_show(title: str, lane: int, model: Model, kl: np.ndarray, data: Datas
         ),
         traversal_values=TRAVERSAL_VALUES,
         kl=kl[: latents.number_scored(model.program)],
-        information=information(model, data) if data.annotation == "factors" else None,
+        information=None if told is None else information(*told, data.factor_sizes),
         swaps=label_swaps(model, images, labels, data),
         codes=shown_codes(model, data),
         manifold=manifold(model),
+        responses=None if told is None else respond(*told, data.factor_sizes),
     )
 
 
@@ -82,11 +85,15 @@ def label_swaps(model: Model, images: np.ndarray, labels: np.ndarray | None, dat
     return tuple(found)
 
 
-def information(model: Model, data: Dataset) -> np.ndarray:
-    """Return f32[D, K] in 0 … 1, I(latent; factor) / H(factor) with 20 bins of the means, on points that MIG draws.
+def known_codes(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes f32[P, D], means of the latents that are scored, and factors i32[P, K], of points that MIG draws."""
+    rows = np.asarray(draw_distinct(jax.random.key(0), len(data), MAP_POINTS))
+    return means_of(model, data, rows), np.asarray(data.factors[rows])
+
+
+def information(codes: np.ndarray, factors: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
+    """Return f32[D, K] in 0 … 1, I(latent; factor) / H(factor) of codes [P, D] in 20 bins and factors [P, K].
 
     Column k's two largest entries are those whose gap MIG averages. A factor that does not vary has a column of NaN.
     """
-    rows = np.asarray(draw_distinct(jax.random.key(0), len(data), MAP_POINTS))
-    means = jnp.asarray(means_of(model, data, rows))
-    return np.asarray(normalised_information(means, data.factors[rows], data.factor_sizes))
+    return np.asarray(normalised_information(jnp.asarray(codes), jnp.asarray(factors), sizes))

@@ -18,6 +18,7 @@ from jaxvae.report.latent_statistics import plot_latent_statistics
 from jaxvae.report.latents import plot_kl_map
 from jaxvae.report.methods import plot_method_comparison
 from jaxvae.report.planes import plot_codes, plot_manifold
+from jaxvae.report.responses import plot_responses
 from jaxvae.report.trade_offs import plot_rate_distortion, plot_trade_off
 from jaxvae.types import Results, Table
 
@@ -34,6 +35,7 @@ _PLOTS = {
     "information_maps": plot_information_maps,
     "codes": plot_codes,
     "manifold": plot_manifold,
+    "responses": plot_responses,
     "traversals": plot_traversals,
     "reconstructions": plot_reconstructions,
     "label_swaps": plot_label_swaps,

@@ -325,6 +325,9 @@ def test_the_map_of_information_is_that_of_mig(watched):
         first, second = -np.sort(-shown.information, axis=0)[:2]
         mig = next(row["mig"] for row in results.lanes if row["lane"] == shown.lane)
         assert float(np.mean(first - second)) == pytest.approx(mig, abs=0.01)
+        found = shown.responses
+        assert found.means.shape == found.spread.shape == (3, 2 + 4 + 4) and found.sizes == (2, 4, 4)
+        assert found.explained.shape == (3, 3) and (found.explained.sum(1) <= 1 + 1e-5).all(), "factors are independent"
 
 
 def test_rank_correlation_is_spearmans():

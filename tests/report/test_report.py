@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from jaxvae.evaluate.ranking import rank
 from jaxvae.report import PLOTS, reading, save_figures, summary, terminal_table, write_report
 from jaxvae.report.encoding import Encoding
-from jaxvae.types import LabelSwap, Manifold, Results, Showcase, ShownCodes
+from jaxvae.types import LabelSwap, Manifold, Responses, Results, Showcase, ShownCodes
 from pages import Page
 
 SCORES = ("mig", "dci_disentanglement", "dci_completeness", "factor_vae", "beta_vae", "sap", "active_units")
@@ -53,7 +53,20 @@ def showcase(rng, title, lane, kl, shape):
             traversals[latent, column] = np.roll(one, shift, axis=latent % 2)
     known = np.where(np.arange(len(FACTORS)) == (np.arange(len(kl)) % 7)[:, None], 0.7, 0.04)
     known[:, 0] = np.nan  # a factor that does not vary
-    return Showcase(title, lane, originals, np.clip(blurred, 0, 1), traversals, values, kl, known)
+    responses = answers(rng, len(kl))
+    return Showcase(title, lane, originals, np.clip(blurred, 0, 1), traversals, values, kl, known, responses=responses)
+
+
+def answers(rng, num_latents, sizes=(1, 4, 8, 16, 16)):
+    """Let latent d rise with factor d and waver over the others; the first factor does not vary, a value is absent."""
+    own = np.arange(len(sizes)) == (np.arange(num_latents) % 7)[:, None]
+    wavering = [rng.normal(0, 0.1, (num_latents, size)) for size in sizes]
+    rising = [np.linspace(-2, 2, size) for size in sizes]
+    means = np.concatenate([np.where(own[:, k, None], rising[k], wavering[k]) for k in range(len(sizes))], axis=1)
+    means[:, 3] = np.nan
+    explained = np.where(own, 0.9, 0.02)
+    explained[:, 0] = np.nan
+    return Responses(means, np.where(np.isnan(means), np.nan, 0.3), explained, sizes)
 
 
 def results_of(
@@ -332,7 +345,7 @@ def test_every_plot_copes_and_labels_its_axes(name, results, tmp_path):
         (
             bare,
             {"training_curves", "score_curves", "traversals", "reconstructions", "information_maps", "udr"}
-            | {"generalisation"},
+            | {"generalisation", "responses"},
         ),
         (no_factors, {"trade_off", "score_curves", "udr"}),
         (one_lane, {"agreement", "udr", "method_comparison", "latent_statistics"}),
