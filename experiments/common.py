@@ -70,6 +70,9 @@ def trained(name: str, data=None, *, quick: dict | None = None, **choices) -> ja
         data: as for `jaxvae.train`; by default the sweep is the one in SHARED.
         quick: what is otherwise with --quick, beside few steps.
         **choices: of `jaxvae.train`; above those of SHARED where the name is in it.
+
+    A sweep that is there, scored, and was asked for in the same words is opened as it is: `jaxvae.train` would score it
+    again, which takes minutes.
     """
     choices = SHARED.get(name, {}) | choices
     data = choices.pop("data") if data is None else data
@@ -77,7 +80,14 @@ def trained(name: str, data=None, *, quick: dict | None = None, **choices) -> ja
         name, choices = f"{name}_quick", choices | QUICK | (quick or {})
     if isinstance(data, str):
         choices.setdefault("data_dir", FLAGS.data_dir)
-    return jaxvae.train(data, workdir=pathlib.Path(FLAGS.runs) / name, **choices)
+    path = pathlib.Path(FLAGS.runs) / name
+    words = repr((data, sorted((key, value) for key, value in choices.items() if key != "data_dir")))
+    asked = path / "asked.txt"
+    if asked.exists() and asked.read_text(encoding="utf-8") == words and (path / "results.csv").exists():
+        return jaxvae.load_sweep(path)
+    sweep = jaxvae.train(data, workdir=path, **choices)
+    asked.write_text(words, encoding="utf-8")
+    return sweep
 
 
 def folder() -> pathlib.Path:

@@ -4,7 +4,7 @@ from jaxvae.evaluate.encoding import encode
 from jaxvae.evaluate.reopened import from_table
 from jaxvae.evaluate.responses import respond
 from jaxvae.evaluate.scoring import choose_metrics, evaluate, evaluation_set, rescore, watch
-from jaxvae.evaluate.showcases import information, known_codes
+from jaxvae.evaluate.showcases import information
 
 __all__ = [
     "choose_metrics",
@@ -13,7 +13,6 @@ __all__ = [
     "evaluation_set",
     "from_table",
     "information",
-    "known_codes",
     "rescore",
     "respond",
     "watch",
