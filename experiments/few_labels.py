@@ -5,7 +5,7 @@ python experiments/few_labels.py --data_dir=FOLDER_OF_THE_MNIST_GZ_FILES
 Codes are posterior means of models that saw no label; each lane's images are encoded once. Two probes are fitted to the
 codes of a few labelled images: multinomial logistic regression (codes standardised) and gradient-boosted trees. The
 accuracy is on images without labels: MNIST's test set, and 5,000 sprites, where it is the mean over the five factors.
-Labelled images are drawn anew up to five times, the same ones for every lane. On digits there is the logistic
+Labelled images are drawn anew up to three times, the same ones for every lane. On digits there is the logistic
 regression on pixels beside them. Lines are medians over the seeds of a setting, bands reach from least to greatest.
 
 Prints tables, and Spearman's rank correlation over lanes of the accuracy at 100 labels with what the lanes score
@@ -26,7 +26,7 @@ import jaxvae
 from jaxvae.learners import boosting, logistic, moments
 from jaxvae.report import style
 
-LABELS = {10: 5, 30: 5, 100: 5, 300: 3, 1000: 3, 3000: 1, 10_000: 1}
+LABELS = {10: 3, 30: 3, 100: 3, 300: 2, 1000: 2, 3000: 1, 10_000: 1}
 """Number of labelled images -> draws of them. Many labels need few draws: one differs little from the next."""
 TOLD = 100  # labels at which lanes are ranked
 POOL, HELD_OUT = 15_000, 5_000  # sprites that labels are drawn from, and that accuracy is of

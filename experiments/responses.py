@@ -88,12 +88,12 @@ def draw_both(lanes, names):
     """Draw the lanes {title: lane} side by side, all panels on one scale."""
     low, high = zip(*(extent(lane["responses"]) for lane in lanes.values()), strict=True)
     most = max(len(shown(lane["responses"], lane["kl"])[0]) for lane in lanes.values())
-    made = style.figure(16.5, 1.7 + 0.78 * most)
+    made = style.figure(16.5, 1.7 + 0.75 * most)
     for index, (title, lane) in enumerate(lanes.items()):
         axes = made.add_subplot(1, len(lanes), index + 1)
-        draw(axes, lane["responses"], lane["kl"], lane["information"], names, span=(min(low), max(high)))
-        axes.set_ylim(most, 0)
-        axes.set_title(title, loc="left")
+        draw(axes, lane["responses"], lane["kl"], lane["information"], names, span=(min(low), max(high)), rows=most)
+        mig = "" if lane["mig"] is None else f"MIG {lane['mig']:.2f}, "
+        axes.set_title(f"{title}: {mig}{lane['row']['off']} of {len(lane['kl'])} latents off", loc="left")
     return made
 
 

@@ -11,7 +11,8 @@ from jaxvae.types import Responses, Results
 
 MAX_ROWS, MAX_FACTORS = 14, 8
 IDLE_ROWS = 2  # of latents that are off: enough to see what off looks like
-TOLD = 0.05  # from which share on a number stands in its panel, and a latent carries a factor at all
+TOLD = 0.05  # from which share on a number stands in its panel
+CARRIED = 0.3  # of a latent's variance, from which on it carries a factor
 PANEL = (1.5, 0.82)  # inches
 CURVE = (0.06, 0.94, 0.08, 0.7)  # left, right, bottom and top of a curve in its panel; the numbers stand above
 DOTS = 8  # values of a factor up to which each has a dot
@@ -25,8 +26,9 @@ def plot_responses(results: Results) -> dict[str, Figure] | None:
     A row is a latent, the most informative at the top with its KL in nats; a column is a factor. The curve is the mean
     of the latent over all images with each value of the factor, the band the standard deviation over the same images.
     η² is the share of the latent's variance that the curve explains, I the mutual information of the two as a share of
-    the factor's entropy; shares below 0.05 are not written. Framed: the factor that explains most of the latent. A
-    disentangled latent has one steep curve with a narrow band, and is flat elsewhere. Grey: latents that are off.
+    the factor's entropy; shares below 0.05 are not written. Framed: the factor that explains most of the latent, where
+    that is 0.3 or more. A disentangled latent has one steep curve with a narrow band, and is flat elsewhere. All panels
+    are on one scale. Grey: latents that are off.
     """
     made: dict[str, Figure] = {}
     for showcase in results.showcases:
@@ -46,10 +48,13 @@ def plot_responses(results: Results) -> dict[str, Figure] | None:
     return made or None
 
 
-def shown(found: Responses, kl: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the latents that have a row, by KL [D], and the factors that have a column: those that vary."""
+def shown(found: Responses, kl: np.ndarray, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the latents that have a row, by KL [D], and the factors that have a column: those that vary.
+
+    Rows are those of latents that are on and a few more, or as many as are asked for.
+    """
     kl = np.nan_to_num(np.asarray(kl, float))
-    number = min(MAX_ROWS, int((kl > latents.ACTIVE).sum()) + IDLE_ROWS)
+    number = rows or min(MAX_ROWS, int((kl > latents.ACTIVE).sum()) + IDLE_ROWS)
     return np.argsort(-kl, kind="stable")[:number], np.flatnonzero(np.isfinite(found.explained).any(0))[:MAX_FACTORS]
 
 
@@ -68,6 +73,7 @@ def draw(
     names: tuple[str, ...] = (),
     *,
     span: tuple[float, float] | None = None,
+    rows: int | None = None,
 ) -> None:
     """Draw the panels of one lane into one axes, which is much faster than an axes for each.
 
@@ -78,8 +84,9 @@ def draw(
         information: [D, K] as Showcase has it, or None.
         names: of the K factors; () for their numbers.
         span: the latent's value at the bottom and the top of every panel; by default what the curves reach.
+        rows: of latents, the most informative first; see `shown`.
     """
-    order, factors = shown(found, kl)
+    order, factors = shown(found, kl, rows)
     low, high = span or extent(found)
     ends = np.cumsum(found.sizes)
     explained = np.nan_to_num(found.explained)
@@ -88,7 +95,7 @@ def draw(
     curves, bands, dots = ({kind: [] for kind in frames} for _ in range(3))
     for row, latent in enumerate(order):
         active = kl[latent] > latents.ACTIVE
-        best = int(explained[latent].argmax()) if active and explained[latent].max() >= TOLD else None
+        best = int(explained[latent].argmax()) if active and explained[latent].max() >= CARRIED else None
         for column, factor in enumerate(factors):
             kind = "best" if factor == best else "plain" if active else "idle"
             size = found.sizes[factor]
