@@ -192,7 +192,7 @@ def draw(rows):
                 axes.fill_between(across, low, high, color=colour, alpha=0.15, linewidth=0)
             axes.set_xscale("log")
             data = "MNIST, mlp, ten latents" if name == "digits" else "32x32 sprites, mean over five factors"
-            axes.set_title(f"{title}: {data}", loc="left")
+            axes.set_title(f"{title}\n{data}", loc="left")
             axes.set_xlabel("labelled images" if line else "")
             axes.set_ylabel("test accuracy" if column == 0 else "")
             if column:
