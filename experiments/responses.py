@@ -6,10 +6,10 @@ python experiments/responses.py --models=FOLDER,FOLDER,...
 
 The first form takes three seeds of each method on 32x32 sprites from the shared sweep; the others, lanes of a sweep, or
 models that `Model.save` wrote, on whole dSprites. For each lane: how many latents are off, how much of each factor's
-variance its best single latent explains (over 20 bins of equal count of the latent; by chance 0.002 for each latent), and
-how much of each latent that is on its best single factor explains (eta squared). Medians [least, greatest] over seeds.
-Shapes have no order: 0, 1, 2 stand for them. The figure has the plain VAE and the largest beta, of each the seed of
-median MIG (where models do not say it: of median share).
+variance its best single latent explains (over 20 bins of equal count of the latent; by chance 0.002 for each latent),
+and how much of each latent that is on its best single factor explains (eta squared). Medians [least, greatest] over
+seeds. Shapes have no order: 0, 1, 2 stand for them. The figure has the plain VAE and the largest beta, of each the seed
+of median MIG (where models do not say it: of median share).
 
 dSprites, 64x64, lanes of dsprites_study.flags (conv, 22,000 steps, five seeds), 12,000 images (figures/responses.png):
 
@@ -20,13 +20,13 @@ dSprites, 64x64, lanes of dsprites_study.flags (conv, 22,000 steps, five seeds),
   FactorVAE, gamma 10  2 [2, 3]  .15 [.04, .23]  .72 [.22, .82]  .008 [.005, .012]  .53 [.34, .79]  .57 [.30, .76]
   FactorVAE, gamma 50  1 [0, 2]  .19 [.14, .22]  .80 [.58, .82]  .009 [.006, .014]  .66 [.61, .94]  .70 [.54, .94]
 
-Of a latent that is on, its best factor explains .29 [.26, .36] (VAE), .37 [.32, .51] (beta 4), .72 [.45, .93] (beta 16),
-.32 [.25, .45] and .36 [.31, .39] (FactorVAE). So beta 16 does what is said of it, at the price of half the latents: one
-for scale, and latents that hold a position and nothing else, in three seeds of five one latent for all of x. Beta 4 is
-hardly apart from the plain VAE. Orientation is in no single latent of any method.
+Of a latent that is on, its best factor explains .29 [.26, .36] (VAE), .37 [.32, .51] (beta 4), .72 [.45, .93] (beta
+16), .32 [.25, .45] and .36 [.31, .39] (FactorVAE). So beta 16 does what is said of it, at the price of half the
+latents: in the figure one for scale, and four that hold a position and nothing else; in three seeds of five one latent
+knows x to .92 or more. Beta 4 is hardly apart from the plain VAE. Orientation is in no single latent of any method.
 
-32x32 sprites, thirty CPU seconds once the sweep is there (2026-11-26), three seeds of 2,000 steps; share of variance that
-the best single latent explains, latents that are off, and what a latent's best factor explains of it:
+32x32 sprites, half a minute of CPU once the sweep is there (2026-11-26), three seeds of 2,000 steps; figure:
+figures/responses_mini_sprites.png.
 
                      shape              scale              orientation        x position         y position
   VAE                .27 [.12, .36]     .31 [.15, .48]     .13 [.12, .14]     .65 [.63, .81]     .42 [.41, .81]
@@ -40,10 +40,9 @@ the best single latent explains, latents that are off, and what a latent's best 
   of a latent: VAE .36 [.34, .39], beta-VAE .65 [.30, .70], FactorVAE .46 [.44, .54], beta-TCVAE .46 [.46, .49],
   HFVAE .38 [.32, .58], DD-VAE .51 [.50, .54]
 
-So at beta 4 shape and scale, both of which say how large a sprite is, have one latent between them that knows more of
-either than any latent of the VAE (beta-TCVAE's ranges lie above the VAE's medians), positions still share latents, and
-orientation is given up: no latent knows it. Orientation is what the VAE and FactorVAE, which reconstruct better, keep
-some of. With three seeds and a range as wide as beta-VAE's, more than that is not shown.
+A single latent of beta-TCVAE knows more of shape and of scale than any of the VAE, in all seeds; so it is for two seeds
+of three of beta-VAE, where the figure has one latent for both. Positions still share latents, and orientation is given
+up: what little a latent knows of it, the VAE and FactorVAE do, which reconstruct better. Three seeds show no more.
 """
 
 import common
