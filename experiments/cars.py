@@ -35,7 +35,7 @@ SHOWN = 10  # cars in the figure
 
 
 def main(_):
-    sweep = jaxvae.load_sweep(FLAGS.sweep)
+    sweep = jaxvae.load_sweep(FLAGS.sweep + "_quick" * FLAGS.quick)
     data = jaxvae.data.load("cars3d", data_dir=FLAGS.data_dir)
     originals = np.asarray(data.batch(np.arange(0, len(data), FLAGS.every)))
     lanes = range(len(sweep.results))
