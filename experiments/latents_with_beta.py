@@ -24,15 +24,12 @@ means to the noise, in some latents wholly. At 10 the latent that says least has
 of 0.99; 5 [5, 6] of ten latents tell more than 0.1 nats.
 """
 
-import pathlib
-
 import common
 import numpy as np
 from absl import app
 
 import jaxvae
 
-SWEEP = "digits_mlp"
 NUMBERS = {
     "kl": "KL (nats)",
     "mean": "|mean of means|",
@@ -42,14 +39,6 @@ NUMBERS = {
     "variance": "variance of codes",
 }
 ACTIVE = 0.1  # nats
-
-
-def opened():
-    """Return the sweep: as it lies there when it is finished, else trained; nothing but losses need be scored."""
-    path = pathlib.Path(common.FLAGS.runs) / (SWEEP + "_quick" * common.FLAGS.quick)
-    if (path / "results.csv").exists():
-        return jaxvae.load_sweep(path)
-    return common.trained(SWEEP, metrics=())
 
 
 def by_lane(rows):
@@ -72,7 +61,7 @@ def told(beta, lanes):
 
 def main(_):
     """Measure, print, draw."""
-    sweep, flags = opened(), common.FLAGS
+    sweep, flags = common.trained("digits_mlp"), common.FLAGS
     data = jaxvae.data.load("mnist", "test", flags.data_dir) if flags.data_dir else None
     rows = sweep.latents(data=data)
     common.keep("latents", rows)

@@ -71,13 +71,13 @@ def _draw(results: Results, main: str, lanes: list[int], tables: dict[str, np.nd
     colours = style.sequential()(np.linspace(0, 1, num_latents))
     made, panels = style.panels(len(TITLES), extra_width=1.0)
     for axes, (name, title) in zip(panels, TITLES.items(), strict=True):
+        if name in OF_PRIOR:
+            axes.axhline(OF_PRIOR[name], color=style.FAINT, linestyle=":", linewidth=1.2, zorder=0)
         for rank in reversed(range(num_latents)):
             _line(axes, values, [ranked[name][at == value, rank] for value in values], colours[rank])
         axes.set_title(title, loc="left")
         scale_to(axes, values, main)
         _scale(axes, ranked[name][:, :num_latents])
-        if name in OF_PRIOR:
-            axes.axhline(OF_PRIOR[name], color=style.FAINT, linestyle=":", linewidth=1.2, zorder=0)
     bar = made.colorbar(
         ScalarMappable(BoundaryNorm(np.arange(num_latents + 1) + 0.5, num_latents), ListedColormap(colours)),
         ax=panels,
