@@ -15,7 +15,7 @@ class Context(NamedTuple):
 
     program: Program
     step: jax.Array  # i32[], VAE updates made so far
-    num_images: int  # N, size of the training set
+    num_images: jax.Array  # i32[] N, images of the training set that the lane sees
     key: jax.Array  # this step's randomness for the term
     labels: jax.Array  # i32[B, K] factors or labels of the batch, K may be 0
     other_codes: Callable[[], jax.Array]  # () -> z [B, D] of a second, independent batch; no gradient

@@ -36,21 +36,21 @@ def pairwise_log_density(q: Posterior) -> jax.Array:
     return log_normal(q.z[:, None], q.mean[None], q.logvar[None])
 
 
-def uniform_log_weights(batch_size: int, num_images: int) -> jax.Array:
+def uniform_log_weights(batch_size: int, num_images: jax.Array | int) -> jax.Array:
     """Minibatch-weighted sampling: log 1/(B N) for each pair, f32[B, B] (Chen et al. 2018, eq. 3 and appendix C.1).
 
     Rows sum to 1/N and not to 1: log q(z) comes out too low, by log N where the posteriors of the batch coincide and by
     log B where they do not touch. The total correlation of D latents is therefore too high, by up to D log N - log B;
     of that (D-1) log(B N) is a constant, without gradient, so minimising it is sound and its value is not.
     """
-    return jnp.full((batch_size, batch_size), -math.log(batch_size * num_images))
+    return jnp.full((batch_size, batch_size), -math.log(batch_size) - _log(num_images))
 
 
-def stratified_log_weights(batch_size: int, num_images: int) -> jax.Array:
+def stratified_log_weights(batch_size: int, num_images: jax.Array | int) -> jax.Array:
     """Minibatch stratified sampling: log weights f32[B, B] whose rows sum to 1 (Chen et al. 2018, appendix C.2).
 
     With M = B - 1 others in the batch: 1/N on the diagonal, where the sample meets its own posterior; (N-M)/(N M) for
-    one of the others, here the next of the batch; 1/M for the rest. Takes 2 <= B <= N.
+    one of the others, here the next of the batch; 1/M for the rest. Takes 2 <= B; an N below B is taken to be B.
 
     Differs from: the authors' code, which fills the first two columns in place of the diagonal and the next, and adds
     the logarithm once for log q(z), as here; disentangling-vae adds it to each latent before latents are summed, so
@@ -59,20 +59,26 @@ def stratified_log_weights(batch_size: int, num_images: int) -> jax.Array:
     others = batch_size - 1
     own = jnp.eye(batch_size, dtype=bool)
     following = jnp.roll(own, 1, axis=1)
-    stratum = math.log((num_images - others) / (num_images * others))
-    return jnp.where(own, -math.log(num_images), jnp.where(following, stratum, -math.log(others)))
+    num_images = jnp.maximum(num_images, batch_size)
+    stratum = _log(num_images - others) - _log(num_images) - math.log(others)
+    return jnp.where(own, -_log(num_images), jnp.where(following, stratum, -math.log(others)))
 
 
-def own_and_others_log_weights(batch_size: int, num_images: int) -> jax.Array:
+def own_and_others_log_weights(batch_size: int, num_images: jax.Array | int) -> jax.Array:
     """1/N on the diagonal, (N-1)/(N (B-1)) off it: log weights f32[B, B] (Esmaeili et al. 2019, their code).
 
     The stratified weights with the odd one out averaged over the others. Rows sum to 1, and when the batch is the whole
-    data set every weight is 1/N: q(z) is then exact. Takes 2 <= B <= N.
+    data set every weight is 1/N: q(z) is then exact. Takes 2 <= B; an N below B is taken to be B.
 
     Differs from: that code, which leaves out a constant.
     """
-    off = math.log((num_images - 1) / (num_images * (batch_size - 1)))
-    return jnp.where(jnp.eye(batch_size, dtype=bool), -math.log(num_images), off)
+    num_images = jnp.maximum(num_images, batch_size)
+    off = _log(num_images - 1) - _log(num_images) - math.log(batch_size - 1)
+    return jnp.where(jnp.eye(batch_size, dtype=bool), -_log(num_images), off)
+
+
+def _log(count: jax.Array | int) -> jax.Array:
+    return jnp.log(jnp.asarray(count, jnp.float32))
 
 
 class Decomposition(NamedTuple):

@@ -16,6 +16,7 @@ class Stream(enum.IntEnum):
     PENALTY = 5
     EVALUATE = 6
     SCORE = 7
+    SEEN = 8
 
 
 def key_for(seed: jax.Array | int, stream: Stream, step: jax.Array | int = 0) -> jax.Array:

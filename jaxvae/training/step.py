@@ -10,6 +10,7 @@ import optax
 
 from jaxvae import models, objectives
 from jaxvae.data.grid import Dataset
+from jaxvae.training import seeing
 from jaxvae.training.keys import Stream, key_for
 from jaxvae.types import ABOVE_0, FROM_0, STALLED, Hyper, Hypers, Logs, Program, Range, TrainState
 
@@ -20,6 +21,7 @@ RUN_NUMBERS = (
     Hyper("lr", 1e-4, ABOVE_0, "learning rate of the VAE's Adam; the default is the 12,600-model study's"),
     # See models.vae.true_sample; evaluation samples q(z|x) as it is.
     Hyper("noise_scale", 1.0, FROM_0, "factor on the noise of the codes that the decoder is given while training"),
+    *seeing.NUMBERS,
 )
 """Numbers every run has, whatever its objective."""
 
@@ -59,8 +61,8 @@ def init_state(program: Program, hypers: Hypers) -> TrainState:
 
 
 def _sample(data: Dataset, program: Program, hypers: Hypers, stream: Stream, step: jax.Array) -> jax.Array:
-    """Draw the indices [B] of a batch, uniformly with replacement."""
-    return jax.random.randint(key_for(hypers["seed"], stream, step), (program.batch_size,), 0, len(data))
+    """Draw the indices [B] of a batch from the images that the lane sees, uniformly with replacement."""
+    return seeing.draw(key_for(hypers["seed"], stream, step), program.batch_size, data, hypers)
 
 
 def loss(
@@ -87,7 +89,8 @@ def loss(
 
     out, model_state = forward(params["vae"]["model"], images, labels, key(Stream.NOISE))
     nll = models.likelihood(program).nll(out.logits, images, hypers).mean()
-    context = objectives.Context(program, state.step, len(data), key(Stream.PENALTY), labels, other_codes)
+    num_images = seeing.num_seen(data, hypers)
+    context = objectives.Context(program, state.step, num_images, key(Stream.PENALTY), labels, other_codes)
     penalty, logs = objective.penalty(out, params["vae"]["extra"], params["critic"], hypers, context)
     total = nll + penalty
     return total, ({"loss": total, "nll": nll, "kl": out.q.kl.sum(-1).mean(), **logs}, dict(model_state))
