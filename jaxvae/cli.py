@@ -42,6 +42,12 @@ flags.DEFINE_multi_string(
     [],
     "NAME=VALUES, repeatable; the grid is the product. Values: 1,2,4 or 0:5. OBJECTIVE:NAME=… for one only.",
 )
+flags.DEFINE_multi_string(
+    "hold_out",
+    [],
+    "Images that no lane is trained on: 'shape=heart,x_position>15', those that all of it is true of; = != < <= > >=, "
+    "repeatable. They stay in the set that lanes are scored on, and are scored apart too.",
+)
 flags.DEFINE_integer("steps", DEFAULT.steps, "Updates of every lane.")
 flags.DEFINE_integer("batch_size", DEFAULT.batch_size, "Images a lane sees in a step.")
 flags.DEFINE_integer("latent_dim", DEFAULT.latent_dim, "Number of latents; of nvae, at each place of each group.")
@@ -181,6 +187,7 @@ def spec_from_flags() -> spec.Spec:
         objectives=tuple(FLAGS.objective),
         architectures=tuple(FLAGS.architecture),
         sweep=tuple(spec.parse_axis(text) for text in FLAGS.sweep),
+        hold_out=tuple(FLAGS.hold_out),
         metrics=None if FLAGS.metrics is None else tuple(FLAGS.metrics),
         max_lanes=max_lanes(),
         sizes=sizes(),
@@ -205,6 +212,8 @@ def spec_from_workdir() -> spec.Spec:
         given["max_lanes"] = max_lanes()
     if FLAGS["metrics"].present:
         given["metrics"] = tuple(FLAGS.metrics)
+    if FLAGS["hold_out"].present:
+        given["hold_out"] = tuple(FLAGS.hold_out)
     if FLAGS["plugins"].present:
         given["plugins"] = tuple(dict.fromkeys([*saved.plugins, *plugins.load(FLAGS.plugins)]))
     return dataclasses.replace(saved, sizes={**saved.sizes, **sizes()}, **given)

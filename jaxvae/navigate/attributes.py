@@ -1,10 +1,12 @@
 """What can be asked of an image with yes or no, from the labels of a data set."""
 
+import contextlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxvae.data.conditions import Condition, parse
 from jaxvae.data.grid import Dataset
 from jaxvae.types import InputError, look_up
 
@@ -26,7 +28,8 @@ def attributes_of(data: Dataset, wanted: Sequence[str] | None = None) -> Attribu
     A label or factor of two values is one attribute, which images of its second value have. A label of more values,
     such as a class, gives one for each, "digit=3". A factor of more values, which is ordered, gives one that the upper
     half of its values have, "scale>1", named by the value below it; where that says little, as of a shape, single
-    values can be asked for by name, "shape=2". Values are what the data calls them, else counted from 0.
+    values, or other places to cut at, can be asked for: "shape=2", "scale>0". Values are what the data calls them, else
+    counted from 0.
 
     Args:
         data: with labels or factors.
@@ -38,18 +41,12 @@ def attributes_of(data: Dataset, wanted: Sequence[str] | None = None) -> Attribu
     """
     if not data.factor_names:
         raise InputError(f"{data.name} has no labels, so it has no attributes to navigate by; choose data that has")
-    factors, every = np.asarray(data.factors), questions(data)
-
-    def answer(question: Question) -> np.ndarray:
-        values = factors[:, question.column]
-        return values == question.value if question.is_class else values > question.value
-
     if wanted is None:
-        answers = {name: answer(question) for name, question in every.items() if question.by_default}
+        answers = {name: asked.answers(data) for name, asked in questions(data).items() if asked.by_default}
         names = tuple(name for name, values in answers.items() if values.any() and not values.all())
     else:
         names = tuple(dict.fromkeys(wanted))
-        answers = {name: answer(look_up("attribute", name, every)) for name in names}
+        answers = {name: question(data, name).answers(data) for name in names}
         for name, values in answers.items():
             if values.all() or not values.any():
                 raise InputError(f"attribute {name!r} is the same in all {len(data)} images: leave it out")
@@ -66,9 +63,33 @@ class Question(NamedTuple):
     is_class: bool  # whether it is asked for this value alone
     by_default: bool  # whether it is asked where nobody says which
 
+    def answers(self, data: Dataset) -> np.ndarray:
+        """Return bool[N], what it is answered of each image."""
+        classes = range(data.factor_sizes[self.column])
+        true_of = tuple(one == self.value if self.is_class else one > self.value for one in classes)
+        return Condition(self.column, "=" if self.is_class else ">", true_of).holds(data)
+
+
+def question(data: Dataset, name: str) -> Question:
+    """Return what an attribute asks: one of `questions`, or a condition with = or > (see data.conditions).
+
+    Raises:
+        InputError: it is neither, or is true of every value or of none.
+    """
+    every = questions(data)
+    if name not in every:
+        with contextlib.suppress(InputError):
+            condition = parse(name, data)
+            places = np.flatnonzero(condition.true_of)
+            if condition.relation == "=" and len(places) == 1:
+                return Question(condition.column, int(places[0]), True, False)
+            if condition.relation == ">" and 0 < len(places) < len(condition.true_of):
+                return Question(condition.column, int(places[0]) - 1, False, False)
+    return look_up("attribute", name, every)
+
 
 def questions(data: Dataset) -> dict[str, Question]:
-    """Return every attribute that `attributes_of` knows of a data set, whether or not it varies."""
+    """Return the attributes of a data set that have a name, whether or not they vary."""
     every = {}
     for column, (name, size) in enumerate(zip(data.factor_names, data.factor_sizes, strict=True)):
         called, ordered = data.values_of(column), data.annotation == "factors"

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.grid import Dataset
-from jaxvae.navigate.attributes import attributes_of, questions
+from jaxvae.navigate.attributes import attributes_of, question
 from jaxvae.types import InputError, in_32_bits
 
 BLOCK_PIXELS = 2**19
@@ -40,17 +40,17 @@ class NearestFactors:
         if not 1 <= stride <= len(data) or stride != int(stride):
             raise InputError(f"stride must be a whole number in 1 … {len(data)}, got {stride}")
         self.attributes = attributes_of(data, attributes).names
-        asked = [questions(data)[name] for name in self.attributes]
+        asked = [question(data, name) for name in self.attributes]
         rows = np.arange(0, len(data), int(stride))
         self._bits = data.binary and len(rows) * math.prod(data.shape) > UNPACKED_BYTES
         kept = data.pixels[rows] if self._bits else data.images(rows)
         self._known, self._name, self._shape = kept.reshape(len(rows), -1), data.name, data.shape
         self._stride = int(stride)
-        columns = [np.asarray(data.factors[:, question.column]) for question in asked]
+        columns = [np.asarray(data.factors[:, one.column]) for one in asked]
         self._scores = np.stack(
             [
-                values == question.value if question.is_class else (values - (question.value + 0.5)) / values.std()
-                for question, values in zip(asked, columns, strict=True)
+                values == one.value if one.is_class else (values - (one.value + 0.5)) / values.std()
+                for one, values in zip(asked, columns, strict=True)
             ],
             axis=1,
         ).astype(np.float32)

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxvae import data, evaluate, plugins, report
-from jaxvae.data import Dataset
+from jaxvae.data import Dataset, rules
 from jaxvae.parallel import hosts
 from jaxvae.parallel.machine import device_name
 from jaxvae.study.sweep import Sweep
-from jaxvae.training import loop, spec, workdir
+from jaxvae.training import loop, seeing, spec, workdir
 from jaxvae.types import InputError, Results, look_up
 from jaxvae.version import __version__
 
@@ -43,6 +43,8 @@ class Job(NamedTuple):
 def check(chosen: spec.Spec, train: Dataset, evaluation: Dataset, *, evaluated_on: str, command: str) -> Job:
     """Return the job, after everything that can be checked without compiling.
 
+    Of `train`, images that the spec holds out are left out; `evaluation` stays whole.
+
     Raises:
         InputError: what was given, what is legal, what to change.
     """
@@ -50,7 +52,12 @@ def check(chosen: spec.Spec, train: Dataset, evaluation: Dataset, *, evaluated_o
         chosen = spec.complete(chosen)
     except InputError as error:
         raise InputError(f"{error} {plugins.missing(chosen)}".rstrip()) from None
+    if chosen.hold_out:
+        train = rules.without(train, chosen.hold_out)
+        evaluated_on = f"{evaluated_on}, with those that are held out"
     groups = spec.expand(chosen, train.shape, len(train), train.factor_sizes)
+    for group in groups:
+        seeing.check(train, group.hypers)
     evaluate.choose_metrics(chosen.metrics, evaluation)
     return Job(chosen, groups, train, evaluation, evaluated_on, command)
 

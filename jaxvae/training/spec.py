@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from jaxvae import latents, models, objectives
+from jaxvae.data import rules
 from jaxvae.training.declared import every_size, sizes_of
 from jaxvae.training.step import hyper_defaults, numbers
 from jaxvae.types import Hyper, InputError, Program, Sizes, look_up
@@ -99,6 +100,7 @@ class Spec:
     lr: float = 1e-4
     seed: int = 0
     sweep: tuple[Axis, ...] = ()
+    hold_out: tuple[str, ...] = ()  # rules: images that match one are never trained on, see data.rules
     log_every: int = 100
     validation: float = 0.0  # the share of the training images that is held out and scored on; `seed` says which
     # Scores are read off the models and change nothing about them: a sweep can be scored anew, and otherwise.
@@ -112,6 +114,7 @@ class Spec:
 
     def __post_init__(self):
         object.__setattr__(self, "sizes", Sizes(self.sizes))
+        object.__setattr__(self, "hold_out", rules.listed(self.hold_out))
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON types."""
@@ -120,6 +123,7 @@ class Spec:
             "objectives": list(self.objectives),
             "architectures": list(self.architectures),
             "sizes": {name: list(v) if isinstance(v, tuple) else v for name, v in self.sizes.items()},
+            "hold_out": list(self.hold_out),
             "plugins": list(self.plugins),
             "metrics": None if self.metrics is None else list(self.metrics),
             "sweep": [str(axis) for axis in self.sweep],
