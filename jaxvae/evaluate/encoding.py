@@ -30,6 +30,8 @@ class Encoded(NamedTuple):
     kl_per_latent: np.ndarray  # [R, D], closed form, to the architecture's own prior
     kl: np.ndarray  # [R], to the prior that the objective trains against (see Term.prior_kl)
     latent_statistics: dict[str, np.ndarray]  # {name of LATENT_STATISTICS: f64[R, D]}
+    # (f32[R', N], f32[R', N]), reconstruction and kl of each image, where they were asked for, likewise on the devices
+    of_images: tuple[jax.Array, jax.Array] | None = None
 
 
 def numbers_read(program: Program) -> dict[str, float]:
@@ -42,12 +44,13 @@ def _read(program: Program, hypers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @remember
-def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
-    """Return the jitted (data, hypers, networks [R, …]) -> (means [R, N, D], logvar, (nll, kl [R, N/B, D], own), told).
+def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool, each_image: bool):
+    """Return the jitted (data, hypers, networks [R, …]) -> (means [R, N, D], logvar, each, losses, told).
 
-    nll [R, N/B] and kl are sums over batches, and so is own [R, N/B], the KL to the objective's own prior; None where
-    it has none. told [R, N/B, 4, D] are sums over batches of the posteriors' means, of their absolute values, of their
-    squared distances from the batch's mean, and of the variances.
+    The losses are (nll, kl [R, N/B, D], own): nll [R, N/B] and kl are sums over batches, and so is own [R, N/B], the KL
+    to the objective's own prior; None where it has none. told [R, N/B, 4, D] are sums over batches of the posteriors'
+    means, of their absolute values, of their squared distances from the batch's mean, and of the variances. `each` is
+    what Encoded has as of_images.
     """
     module, likelihood = models.build(program), models.likelihood(program)
     objective = objectives.objective(program.objective)
@@ -69,8 +72,10 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
             nll = likelihood.nll(out.logits, images, hypers)
             codes = (out.q.mean[:, :scored], out.q.logvar[:, :scored] if with_logvar else None)
             own = None
-            if objective.has_own_prior:
-                own = jnp.where(real, objective.prior_kl(out, networks.extra, hypers), 0).sum()
+            if objective.has_own_prior or each_image:
+                own = objective.prior_kl(out, networks.extra, hypers)
+            codes = (*codes, (nll[:, None], own[:, None]) if each_image else None)
+            own = jnp.where(real, own, 0).sum() if objective.has_own_prior else None
             there, mean = real[:, None], out.q.mean
             centre = jnp.where(there, mean, 0).sum(0) / real.sum()
             told = jnp.stack([mean, jnp.abs(mean), jnp.square(mean - centre), jnp.exp(out.q.logvar)])
@@ -78,8 +83,8 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool):
             return codes, losses, jnp.where(there, told, 0).sum(1)
 
         codes, losses, told = jax.lax.map(one_batch, jnp.arange(-(-len(data) // BATCH)))
-        means, logvar = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[: len(data)], codes)
-        return means, logvar, losses, told
+        means, logvar, each = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[: len(data)], codes)
+        return means, logvar, jax.tree.map(lambda leaf: leaf[:, 0], each), losses, told
 
     return jax.jit(over_lanes(encode_lane, mesh, mode))
 
@@ -95,7 +100,13 @@ def _check_labels(program: Program, data: Dataset) -> None:
 
 
 def encode(
-    program: Program, hypers: dict[str, np.ndarray], networks: Networks, data: Dataset, *, with_logvar: bool = False
+    program: Program,
+    hypers: dict[str, np.ndarray],
+    networks: Networks,
+    data: Dataset,
+    *,
+    with_logvar: bool = False,
+    each_image: bool = False,
 ) -> Encoded:
     """Encode and reconstruct a whole data set with every lane, in one compiled call.
 
@@ -105,6 +116,7 @@ def encode(
         networks: the lanes' networks, leaves [R, …].
         data: N images.
         with_logvar: whether to keep log-variances, which take as much memory as the means.
+        each_image: whether to keep the losses of single images.
 
     Returns:
         Means and log-variances of the latents that are scored (all of a flat code, D' = D; the top group of a
@@ -113,23 +125,33 @@ def encode(
     lanes = len(jax.tree.leaves(networks)[0])
     mesh = make_mesh(lanes, sharing=True)
     padded = pad_lanes((_read(program, hypers), networks), padded_size(lanes, mesh))
-    encoded = encode_in_place(program, *put_lanes(padded, mesh), put_everywhere(data, mesh), with_logvar=with_logvar)
-    return Encoded(encoded.means, encoded.logvar, *jax.tree.map(lambda array: array[:lanes], encoded[2:]))
+    kept = {"with_logvar": with_logvar, "each_image": each_image}
+    encoded = encode_in_place(program, *put_lanes(padded, mesh), put_everywhere(data, mesh), **kept)
+    on_host = ("reconstruction", "kl_per_latent", "kl", "latent_statistics")
+    return encoded._replace(
+        **{name: jax.tree.map(lambda array: array[:lanes], getattr(encoded, name)) for name in on_host}
+    )
 
 
 def encode_in_place(
-    program: Program, hypers: Hypers, networks: Networks, data: Dataset, *, with_logvar: bool = False
+    program: Program,
+    hypers: Hypers,
+    networks: Networks,
+    data: Dataset,
+    *,
+    with_logvar: bool = False,
+    each_image: bool = False,
 ) -> Encoded:
     """Do as `encode` for hypers and networks [R', …] that lie on the devices, lanes split, and data that does."""
     mesh = jax.tree.leaves(networks)[0].sharding.mesh
     # Side by side fills an accelerator; one after another stays in a CPU's cache.
     mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
-    compiled = _compiled_encode(program, mesh, mode, with_logvar)
-    means, logvar, sums, told = compiled(data, (_read(program, hypers), networks))
+    compiled = _compiled_encode(program, mesh, mode, with_logvar, each_image)
+    means, logvar, each, sums, told = compiled(data, (_read(program, hypers), networks))
     nll, kl, own = fetch(sums, lambda sums: sums.sum(1, dtype=np.float64) / len(data))
     told = fetch(told, lambda told: _over_all(told, len(data)))
     statistics = {name: told[:, index] for index, name in enumerate(LATENT_STATISTICS)}
-    return Encoded(means, logvar, nll, kl, kl.sum(-1) if own is None else own, statistics)
+    return Encoded(means, logvar, nll, kl, kl.sum(-1) if own is None else own, statistics, each)
 
 
 def _over_all(told: np.ndarray, num_images: int) -> np.ndarray:

@@ -5,16 +5,18 @@ import numpy as np
 
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel.lanes import fetch, over_lanes
+from jaxvae.training import seeing
 from jaxvae.training.held_out import held_out_loss
 from jaxvae.types import Hypers, Program, TrainState, remember
 
 
 @remember
-def _compiled_loss(program: Program, mesh, mode: str, num_images: int):
-    """Return the jitted (data, (hypers [R], state [R])) -> losses [R]."""
+def _compiled_loss(program: Program, mesh, mode: str):
+    """Return the jitted ((data, training set), (hypers [R], state [R])) -> losses [R]."""
 
-    def one_lane(data, lane):
-        return held_out_loss(program, data, *lane, num_images)
+    def one_lane(shared, lane):
+        data, trained_on = shared
+        return held_out_loss(program, data, *lane, seeing.num_seen(trained_on, lane[0]))
 
     return jax.jit(over_lanes(one_lane, mesh, mode))
 
@@ -39,4 +41,4 @@ def loss_in_place(
     mesh = state.step.sharding.mesh
     mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"  # as codes are made
     # What optimisers remember is half of a state, and nobody looks at it here.
-    return fetch(_compiled_loss(program, mesh, mode, len(trained_on))(data, (hypers, state.replace(opt={}))))
+    return fetch(_compiled_loss(program, mesh, mode)((data, trained_on), (hypers, state.replace(opt={}))))

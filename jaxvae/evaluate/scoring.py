@@ -18,6 +18,7 @@ from jaxvae.evaluate.objective_loss import loss_in_place
 from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
+from jaxvae.evaluate.unseen import columns, score_apart, seen_images
 from jaxvae.metrics.scoring import MAX_VALUES
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import put_everywhere
@@ -229,7 +230,9 @@ def evaluate(
         latents to the architecture's own; the ELBO is minus their sum. A lane that did not finish is scored in the
         state it was left in, whose loss may not be finite; scores of codes that are not finite are NaN. Scores that
         compare siblings, lanes that differ in their seed alone, are None for a lane that did not finish or has no
-        healthy sibling, and those of clusters for a lane whose prior has none.
+        healthy sibling, and those of clusters for a lane whose prior has none. Where some lane has not seen all images
+        of `data`, there are columns of seen and of unseen images apart (see evaluate.unseen), None for the lanes that
+        have.
 
     Raises:
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
@@ -237,8 +240,8 @@ def evaluate(
     names, omitted = choose_metrics(sweep.spec["metrics"] if names is None else names, data)
     without_clusters = _without_clusters(sweep, names)
     names = tuple(name for name in names if name not in without_clusters)
-    some = None if trained_on is None else _some(trained_on)
-    waves = [_score_wave(sweep, number, data, some, names, say) for number in range(sweep.num_waves)]
+    some, seen = None if trained_on is None else _some(trained_on), seen_images(sweep, data)
+    waves = [_score_wave(sweep, number, data, some, names, seen, say) for number in range(sweep.num_waves)]
     scored = _Scored(*(list(itertools.chain(*lanes)) for lanes in zip(*waves, strict=True)))
     rows = scored.rows
     without_siblings = _compare(sweep, scored, names)
@@ -248,6 +251,7 @@ def evaluate(
     computed = [
         *(name for name in LOSSES if name in rows[0]),
         *_keys(name for name in names if name not in without_siblings),
+        *(columns(names, data) if seen else ()),
     ]
     statistics = {name: _side_by_side([lane[name] for lane in scored.latent_statistics]) for name in LATENT_STATISTICS}
     kept = _keep_scores(rows, sweep.results, computed) if keep else []
@@ -290,9 +294,13 @@ def _score_wave(
     data: Dataset,
     trained_on: Dataset | None,
     names: Sequence[str],
+    seen: Sequence[np.ndarray] | None,
     say: Callable[[str], None],
 ) -> _Scored:
-    """Encode the data with every lane of a wave, and score each by itself."""
+    """Encode the data with every lane of a wave, and score each by itself.
+
+    `seen` are the images that each lane of the sweep has seen; None where all of them saw all.
+    """
     program, lanes, networks = sweep.wave(number)
     say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
     hypers = {  # a sweep of an earlier version may lack some
@@ -301,7 +309,8 @@ def _score_wave(
     }
     of_one = _those(names, lambda metric: metric.of_codes)
     of_clusters = _those(names, lambda metric: metric.of_clusters)
-    encoded = encode(program, hypers, networks, data, with_logvar=needs_logvar(of_one))
+    kept = {"with_logvar": needs_logvar(of_one), "each_image": seen is not None}
+    encoded = encode(program, hypers, networks, data, **kept)
     means, factors = encoded.means, factors_of(data)
     scores = losses(program, encoded)
     scores |= metrics.score_lanes(means, factors, of_one, seed=0, logvar=encoded.logvar)
@@ -312,6 +321,9 @@ def _score_wave(
         lane | {name: None if values is None else float(values[index]) for name, values in scores.items()}
         for index, lane in enumerate(lanes)
     ]
+    if seen is not None:
+        apart = score_apart(encoded, data, [seen[lane["lane"]] for lane in lanes], of_one)
+        rows = [row | own for row, own in zip(rows, apart, strict=True)]
     points = kept_points(means)[: len(lanes)] if _those(names, lambda metric: metric.of_siblings) else []
     statistics = [
         {name: values[index] for name, values in encoded.latent_statistics.items()} for index in range(len(lanes))

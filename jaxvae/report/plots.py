@@ -19,7 +19,7 @@ from jaxvae.report.latents import plot_kl_map
 from jaxvae.report.methods import plot_method_comparison
 from jaxvae.report.planes import plot_codes, plot_manifold
 from jaxvae.report.responses import plot_responses
-from jaxvae.report.trade_offs import plot_rate_distortion, plot_trade_off
+from jaxvae.report.trade_offs import plot_rate_distortion, plot_seen_and_unseen, plot_trade_off
 from jaxvae.types import Results, Table
 
 _PLOTS = {
@@ -28,6 +28,7 @@ _PLOTS = {
     "trade_off": plot_trade_off,
     "losses": plot_losses,
     "rate_distortion": plot_rate_distortion,
+    "seen_and_unseen": plot_seen_and_unseen,
     "agreement": plot_agreement,
     "udr": plot_udr,
     "kl_map": plot_kl_map,

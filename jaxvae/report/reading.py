@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from jaxvae.evaluate.scoring import LOSSES
+from jaxvae.evaluate.unseen import is_apart
 from jaxvae.types import Results
 
 Lane = dict[str, Any]
@@ -149,8 +150,14 @@ def ordered(results: Results) -> list[Lane]:
 
 
 def scores(results: Results) -> list[str]:
-    """List the scores other than the losses that at least one healthy lane has."""
-    return [name for name in results.score_names if name not in LOSSES and _is_present(results, name)]
+    """List the scores of the whole evaluation set, other than the losses, that at least one healthy lane has."""
+    found = [name for name in results.score_names if name not in LOSSES and not is_apart(name)]
+    return [name for name in found if _is_present(results, name)]
+
+
+def apart(results: Results) -> list[str]:
+    """List the scores of seen, or of unseen, images alone that at least one healthy lane has."""
+    return [name for name in results.score_names if is_apart(name) and _is_present(results, name)]
 
 
 def disentanglement_scores(results: Results) -> list[str]:

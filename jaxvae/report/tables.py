@@ -48,7 +48,7 @@ def settings(results: Results) -> str | None:
         ]
     healthy = [sum(map(reading.is_ok, group.lanes)) for group in rows]
     columns["healthy lanes"] = [(f"{n} of {len(group.lanes)}", n) for n, group in zip(healthy, rows, strict=True)]
-    for name in [*reading.scores(results), *reading.losses(results)]:
+    for name in [*reading.scores(results), *reading.losses(results), *reading.apart(results)]:
         measured = [reading.mean_and_spread(group.lanes, name) for group in rows]
         places = wording.decimals([value for mean, deviation, _ in measured for value in (mean, deviation)])
         columns[name] = [(wording.spread(mean, deviation, places), mean) for mean, deviation, _ in measured]

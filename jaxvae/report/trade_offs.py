@@ -61,6 +61,36 @@ def plot_trade_off(results: Results) -> Figure | None:
     return made
 
 
+@style.styled
+def plot_seen_and_unseen(results: Results) -> Figure | None:
+    """Seen and unseen images.
+
+    Each mark is a lane that was trained on a part of the evaluation set: how it does on images that it has seen (to the
+    right), and on as many that it has not (upwards). On the grey diagonal it does equally well on both. Reconstruction
+    and KL are in nats per image: above the diagonal unseen images are rebuilt worse, or cost more. The probe is how
+    often a linear classifier tells a factor from the code, fitted to seen images alone: below it, what is read off some
+    combinations holds less for others.
+    """
+    found = reading.apart(results)
+    names = [name for name in ("reconstruction", "kl", "probe") if {f"{name}_seen", f"{name}_unseen"} <= set(found)]
+    if not names or not _is_a_cloud(results):
+        return None
+    encoding = Encoding(results)
+    made, panels = style.panels(len(names), extra_width=1.0)
+    for axes, name in zip(panels, names, strict=True):
+        marks(axes, encoding, f"{name}_seen", f"{name}_unseen", size=60)
+        axes.margins(0.08)
+        both = [reading.number(lane, f"{name}{e}") for lane in results.lanes for e in ("_seen", "_unseen")]
+        ends = [np.nanmin(both), np.nanmax(both)]
+        axes.plot(ends, ends, color="#D5D5D5", linewidth=1, zorder=1)
+        axes.set_title(wording.short_title(name), loc="left")
+        axes.set_xlabel("seen images")
+        axes.set_ylabel("unseen images")
+        axes.locator_params(nbins=5)
+    key(made, panels, encoding)
+    return made
+
+
 def _is_a_cloud(results: Results) -> bool:
     """Tell whether there are lanes to compare: the table says a single one's numbers better than a lonely dot."""
     return sum(map(reading.is_ok, results.lanes)) > 1

@@ -23,6 +23,7 @@ class SavedSweep:
         lanes: one dictionary a lane: lane, objective, architecture and its hypers.
         results: the rows of results.csv; [] before the sweep has been scored.
         history: columns of history.csv: lane, step, loss, nll, kl, …, equally long arrays.
+        trained_on: what tells the training set from others, as training.plan.fingerprint says it.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
@@ -41,6 +42,7 @@ class SavedSweep:
         try:
             self._waves = run["waves"]
             self.lanes = [lane for wave in self._waves for lane in wave["lanes"]]
+            self.trained_on = run.get("data")
         except KeyError as error:
             raise workdir.WorkdirError(f"{path / 'run.json'} lacks {error}; is this the folder of a sweep?") from None
         self.results = workdir.read_table(path / "results.csv") if (path / "results.csv").exists() else []

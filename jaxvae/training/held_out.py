@@ -14,7 +14,7 @@ MOST = 10_000
 """Images that a loss is a mean over, at most."""
 
 
-def held_out_loss(program: Program, data: Dataset, hypers: Hypers, state: TrainState, num_images: int) -> jax.Array:
+def held_out_loss(program: Program, data: Dataset, hypers: Hypers, state: TrainState, num_images: jax.Array) -> jax.Array:
     """Return nll + penalties f32[], nats per image: what `step.loss` returns, of a run that is only looked at.
 
     A mean over up to MOST images of `data`, in as many whole batches of the program's size as there are in them (one,
@@ -30,7 +30,7 @@ def held_out_loss(program: Program, data: Dataset, hypers: Hypers, state: TrainS
         data: images with the labels that the program's objective reads.
         hypers: f32[] each.
         state: of which the optimisers' part is not read.
-        num_images: of the training set.
+        num_images: i32[], of the training set, those that the run sees.
     """
     model, objective = models.build(program), objectives.objective(program.objective)
     likelihood, networks = models.likelihood(program), state.networks

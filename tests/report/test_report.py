@@ -24,6 +24,7 @@ EVERY_SCORE = (
     *("knn_accuracy", "linear_probe", "silhouette"),
     "a_score_of_tomorrow",
 )
+APART = ("reconstruction_seen", "reconstruction_unseen", "probe_seen", "probe_unseen", "mig_unseen")
 FACTORS = ("shape", "scale", "orientation", "x_position", "y_position")
 
 
@@ -202,7 +203,7 @@ def mixed():
         swept=("beta", "gamma", "seed"),
         diverged={7: 9000},
         critics=("factor_vae",),
-        score_names=EVERY_SCORE,
+        score_names=(*EVERY_SCORE, *APART),
         watched=("reconstruction", "elbo", "mig", "gaussian_tc"),
         split=True,
     )
@@ -338,6 +339,16 @@ def test_every_plot_copes_and_labels_its_axes(name, results, tmp_path):
         assert (tmp_path / f"{number}.png").stat().st_size > 1000
 
 
+def test_scores_of_seen_and_unseen_images_are_not_taken_for_scores_of_all():
+    results = mixed()
+    assert reading.apart(results) == list(APART)
+    for listed in (reading.scores, reading.disentanglement_scores, reading.losses):
+        assert not set(listed(results)) & set(APART)
+    seen = PLOTS["seen_and_unseen"](results).axes[0].collections[0].get_offsets()
+    pairs = {tuple(lane[f"reconstruction{end}"] for end in ("_seen", "_unseen")) for lane in results.lanes}
+    assert set(map(tuple, np.asarray(seen).tolist())) <= pairs
+
+
 @pytest.mark.parametrize(
     ("made", "missing"),
     [
@@ -349,7 +360,7 @@ def test_every_plot_copes_and_labels_its_axes(name, results, tmp_path):
         ),
         (no_factors, {"trade_off", "score_curves", "udr"}),
         (one_lane, {"agreement", "udr", "method_comparison", "latent_statistics"}),
-        (large, {"method_comparison", "generalisation"}),
+        (large, {"method_comparison", "generalisation", "seen_and_unseen"}),
         (only_seeds, {"latent_statistics"}),
     ],
 )
