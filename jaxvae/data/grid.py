@@ -113,18 +113,6 @@ def join(first: Dataset, second: Dataset) -> Dataset:
     )
 
 
-def rows_of(data: Dataset, rows: np.ndarray) -> Dataset:
-    """Return the images i[M] of a data set, in that order, as a data set that is no complete grid."""
-    rows = jnp.asarray(rows, jnp.int32)
-    return dataclasses.replace(
-        data,
-        pixels=data.pixels[rows],
-        factors=data.factors[rows],
-        identities=None if data.identities is None else data.identities[rows],
-        complete_grid=False,
-    )
-
-
 def ravel(factors, sizes: tuple[int, ...]) -> jax.Array:
     """Return the index i32[...] of factors i32[..., K] in a complete grid, last factor fastest."""
     strides = np.array([math.prod(sizes[k + 1 :]) for k in range(len(sizes))], dtype=np.int32)

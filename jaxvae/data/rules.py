@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from jaxvae.data.conditions import parse
-from jaxvae.data.grid import Dataset, rows_of
+from jaxvae.data.grid import Dataset
+from jaxvae.data.splitting import rows_of
 from jaxvae.types import InputError
 
 WHERE = "--hold_out: "

@@ -18,12 +18,12 @@ from jaxvae.evaluate.objective_loss import loss_in_place
 from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
-from jaxvae.evaluate.unseen import columns, score_apart, seen_images
+from jaxvae.evaluate.unseen import columns, score_apart, seen_images, seen_in_training
 from jaxvae.metrics.scoring import MAX_VALUES
 from jaxvae.parallel import hosts
-from jaxvae.parallel.lanes import put_everywhere
+from jaxvae.parallel.lanes import fetch, put_everywhere
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.types import Hypers, InputError, Metric, Program, Results, TrainState, Watch, in_32_bits, look_up
+from jaxvae.types import Hypers, InputError, Metric, Networks, Program, Results, TrainState, Watch, in_32_bits, look_up
 
 MAX_CLASSES = 1_000
 """Values of all labels together up to which metrics of labels are computed in a sweep: a linear probe's time and memory
@@ -240,7 +240,7 @@ def evaluate(
     names, omitted = choose_metrics(sweep.spec["metrics"] if names is None else names, data)
     without_clusters = _without_clusters(sweep, names)
     names = tuple(name for name in names if name not in without_clusters)
-    some, seen = None if trained_on is None else _some(trained_on), seen_images(sweep, data)
+    some, seen = None if trained_on is None else _some(sweep, trained_on), seen_images(sweep, data)
     waves = [_score_wave(sweep, number, data, some, names, seen, say) for number in range(sweep.num_waves)]
     scored = _Scored(*(list(itertools.chain(*lanes)) for lanes in zip(*waves, strict=True)))
     rows = scored.rows
@@ -283,16 +283,39 @@ class _Scored(NamedTuple):
     points: list[np.ndarray]  # codes [P, D] to compare siblings on; [] where no metric asks
 
 
-def _some(data: Dataset) -> Dataset:
+class _Trained(NamedTuple):
+    """Images that stand for a training set."""
+
+    data: Dataset
+    seen: list[np.ndarray] | None  # of each lane of the sweep, which of them it saw; None where all saw all
+
+
+def _some(sweep: SavedSweep, data: Dataset) -> _Trained:
     """Return the images that stand for a training set, always the same."""
-    return data if len(data) <= MOST_COMPARED else rows_of(data, in_any_order(len(data), 0)[:MOST_COMPARED])
+    seen = seen_in_training(sweep, data)
+    if len(data) <= MOST_COMPARED:
+        return _Trained(data, seen)
+    rows = in_any_order(len(data), 0)[:MOST_COMPARED]
+    return _Trained(rows_of(data, rows), None if seen is None else [own[rows] for own in seen])
+
+
+def _elbo_of_seen(
+    program: Program, lanes: list[dict[str, Any]], hypers: dict[str, np.ndarray], networks: Networks, some: _Trained
+) -> np.ndarray:
+    """Return the ELBO f64[R] of the images that each lane was trained on; NaN for one that saw none of those."""
+    if some.seen is None:
+        return losses(program, encode(program, hypers, networks, some.data))["elbo"]
+    reconstruction, kl = fetch(encode(program, hypers, networks, some.data, each_image=True).of_images)
+    masks = [some.seen[lane["lane"]] for lane in lanes]
+    pairs = [(reconstruction[i, mask] + kl[i, mask]).astype(np.float64) for i, mask in enumerate(masks)]
+    return np.array([-own.mean() if len(own) else np.nan for own in pairs])
 
 
 def _score_wave(
     sweep: SavedSweep,
     number: int,
     data: Dataset,
-    trained_on: Dataset | None,
+    trained_on: _Trained | None,
     names: Sequence[str],
     seen: Sequence[np.ndarray] | None,
     say: Callable[[str], None],
@@ -316,7 +339,7 @@ def _score_wave(
     scores |= metrics.score_lanes(means, factors, of_one, seed=0, logvar=encoded.logvar)
     scores |= score_clusters(program, networks, means, factors, of_clusters)
     if trained_on is not None:
-        scores[GAP] = losses(program, encode(program, hypers, networks, trained_on))["elbo"] - scores["elbo"]
+        scores[GAP] = _elbo_of_seen(program, lanes, hypers, networks, trained_on) - scores["elbo"]
     rows = [
         lane | {name: None if values is None else float(values[index]) for name, values in scores.items()}
         for index, lane in enumerate(lanes)

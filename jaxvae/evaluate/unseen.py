@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import metrics
-from jaxvae.data.grid import Dataset, rows_of
+from jaxvae.data.grid import Dataset
 from jaxvae.data.rules import held_out
+from jaxvae.data.splitting import rows_of
 from jaxvae.evaluate.encoding import Encoded
 from jaxvae.evaluate.known import factors_of
 from jaxvae.learners import logistic
@@ -59,12 +60,8 @@ def seen_images(sweep: SavedSweep, data: Dataset) -> list[np.ndarray] | None:
 
     None also where the data does not hold the images that the sweep was trained on, as a split of its own does not.
     """
-    hypers = {
-        name: np.array([lane.get(name, default) for lane in sweep.lanes])
-        for name, default in (seeing.DEFAULTS | {"seed": 0}).items()
-    }
     rules = sweep.spec.get("hold_out", ())
-    if seeing.is_whole(hypers) and not rules:
+    if _saw_all(sweep) and not rules:
         return None
     try:
         there = np.flatnonzero(~held_out(data, rules))
@@ -73,17 +70,35 @@ def seen_images(sweep: SavedSweep, data: Dataset) -> list[np.ndarray] | None:
     train = rows_of(data, there) if rules else data
     if fingerprint(train) != sweep.trained_on:
         return None
+    found = np.zeros((len(sweep.lanes), len(data)), bool)
+    masks = seen_in_training(sweep, train)
+    found[:, there] = True if masks is None else np.stack(masks)
+    return list(found)
+
+
+def seen_in_training(sweep: SavedSweep, train: Dataset) -> list[np.ndarray] | None:
+    """Return, for every lane, which images of the training set it was trained on, bool[N]; None where all saw all."""
+    if _saw_all(sweep):
+        return None
     see = jax.jit(functools.partial(seeing.seen, train))
 
     @functools.cache
     def mask(sparsity: float, fraction: float, seed: int) -> np.ndarray:
-        found = np.zeros(len(data), bool)
         own = {"sparsity": np.float32(sparsity), "fraction": np.float32(fraction), "seed": np.uint32(seed)}
-        found[there] = np.asarray(see(own))
-        return found
+        return np.asarray(see(own))
 
-    rows = zip(*(hypers[name] for name in ("sparsity", "fraction", "seed")), strict=True)
+    rows = zip(*(_numbers(sweep)[name] for name in ("sparsity", "fraction", "seed")), strict=True)
     return [mask(sparsity, fraction, seed if fraction < 1 else 0) for sparsity, fraction, seed in rows]
+
+
+def _numbers(sweep: SavedSweep) -> dict[str, np.ndarray]:
+    """Return what says what lanes see, [R] by name; lanes of an earlier version saw all."""
+    defaults = seeing.DEFAULTS | {"seed": 0}
+    return {name: np.array([lane.get(name, default) for lane in sweep.lanes]) for name, default in defaults.items()}
+
+
+def _saw_all(sweep: SavedSweep) -> bool:
+    return seeing.is_whole(_numbers(sweep))
 
 
 def score_apart(

@@ -14,7 +14,9 @@ MOST = 10_000
 """Images that a loss is a mean over, at most."""
 
 
-def held_out_loss(program: Program, data: Dataset, hypers: Hypers, state: TrainState, num_images: jax.Array) -> jax.Array:
+def held_out_loss(
+    program: Program, data: Dataset, hypers: Hypers, state: TrainState, num_images: jax.Array
+) -> jax.Array:
     """Return nll + penalties f32[], nats per image: what `step.loss` returns, of a run that is only looked at.
 
     A mean over up to MOST images of `data`, in as many whole batches of the program's size as there are in them (one,

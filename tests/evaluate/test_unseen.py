@@ -12,7 +12,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 import jaxvae
-from jaxvae.data.grid import assemble, rows_of
+from jaxvae.data.grid import assemble
+from jaxvae.data.splitting import rows_of
 from jaxvae.evaluate import unseen
 from jaxvae.evaluate.encoding import Encoded
 from jaxvae.parallel.lanes import make_mesh, put_lanes
@@ -43,7 +44,7 @@ def encoded_of(codes, reconstruction, kl):
     """Return what `encode` would of R lanes; the mesh is one that pads them."""
     mesh = make_mesh(len(codes), jax.devices()[:1])
     means, *losses = (put_lanes(np.asarray(array, np.float32), mesh) for array in (codes, reconstruction, kl))
-    return Encoded(means, None, None, None, None, tuple(losses))
+    return Encoded(means, None, None, None, None, {}, tuple(losses))
 
 
 def test_what_a_lane_has_seen_follows_from_its_numbers(data):
