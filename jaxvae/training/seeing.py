@@ -102,8 +102,13 @@ def _num_coarse(data: Dataset, step: jax.Array | int) -> jax.Array | int:
 
 def _at(places: jax.Array, data: Dataset, hypers: Hypers) -> jax.Array:
     """Return the indices i32[P] of the images at places i32[P] of a lane's order, 0 … num_seen - 1."""
-    key, step = key_for(hypers["seed"], Stream.SEEN), _step(hypers)
-    places = jnp.where(jnp.asarray(hypers["fraction"]) < 1, shuffle(key, places, _num_coarse(data, step)), places)
+    step = _step(hypers)
+
+    def in_own_order(places):
+        return shuffle(key_for(hypers["seed"], Stream.SEEN), places, _num_coarse(data, step))
+
+    # A branch for lanes in turn, which then pay for what they use; side by side (vmap) it becomes a choice.
+    places = jax.lax.cond(jnp.asarray(hypers["fraction"]) < 1, in_own_order, lambda places: places, places)
     if not data.complete_grid:
         return places
     sizes, stride, index = _coarse_sizes(data, step), 1, jnp.zeros_like(places)
