@@ -10,6 +10,7 @@ from jaxvae.data import tfds
 from jaxvae.data.errors import DataError, damage
 from jaxvae.data.grid import Dataset, assemble, pack
 from jaxvae.data.lookup import DataDir, existing, how_to_obtain, raw_file
+from jaxvae.data.sprites import NAMES
 
 FACTORS = ("shape", "scale", "orientation", "x_position", "y_position")
 SHAPE = (64, 64, 1)
@@ -32,7 +33,8 @@ def load_dsprites(split: str = "train", data_dir: DataDir = None) -> Dataset:
         bits, classes = tfds.read("dsprites", split, root, _example, download=DOWNLOAD, ordered=True, packed=True)
     else:
         bits, classes = _read_npz(path) if path.suffix == ".npz" else _read_hdf5(path)
-    return assemble("dsprites", bits, classes, FACTORS, annotation="factors", unordered=("shape",), packed_shape=SHAPE)
+    known = {"annotation": "factors", "factor_values": NAMES, "unordered": ("shape",)}
+    return assemble("dsprites", bits, classes, FACTORS, packed_shape=SHAPE, **known)
 
 
 def _example(record: dict) -> tuple[np.ndarray, list[int]]:

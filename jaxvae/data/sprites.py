@@ -27,6 +27,9 @@ from jaxvae.data.grid import Dataset, unravel
 
 SHAPES = ("square", "ellipse", "heart")
 FACTOR_NAMES = ("shape", "scale", "orientation", "x_position", "y_position")
+NAMES = (SHAPES, (), (), (), ())
+"""What the classes of each factor are called, as a Dataset has it."""
+
 HALF_SIDE = 0.15  # of the square at scale 1, as a fraction of the image
 LARGEST_SCALE = 1.1  # up to it a turned square, √2 half sides from its centre to a corner, stays inside image and WORD
 FINE_BITS = 16  # vertices are kept in steps of 2^-16 pixel until their sprite is placed …
@@ -217,5 +220,6 @@ def _load(name: str, grid: SpriteGrid) -> Dataset:
         factor_sizes=sizes,
         annotation="factors",
         complete_grid=True,
+        factor_values=NAMES,
         unordered=("shape",),
     )

@@ -25,11 +25,11 @@ class Attributes(NamedTuple):
 def attributes_of(data: Dataset, wanted: Sequence[str] | None = None) -> Attributes:
     """Return the binary attributes of a data set.
 
-    A label or factor of two values is one attribute, which images of its second value have. A label of more values,
-    such as a class, gives one for each, "digit=3". A factor of more values, which is ordered, gives one that the upper
-    half of its values have, "scale>1", named by the value below it; where that says little, as of a shape, single
-    values, or other places to cut at, can be asked for: "shape=2", "scale>0". Values are what the data calls them, else
-    counted from 0.
+    A label or factor of two values is one attribute, which images of its second value have. One of more values that
+    have no order, such as a class or a shape, gives one for each, "digit=3", "shape=heart". A factor of more values
+    that have one gives one that the upper half of them have, "scale>1", named by the value below it; single values, or
+    other places to cut at, can be asked for: "scale=2", "scale>0". Values are what the data calls them, else counted
+    from 0.
 
     Args:
         data: with labels or factors.
@@ -92,7 +92,7 @@ def questions(data: Dataset) -> dict[str, Question]:
     """Return the attributes of a data set that have a name, whether or not they vary."""
     every = {}
     for column, (name, size) in enumerate(zip(data.factor_names, data.factor_sizes, strict=True)):
-        called, ordered = data.values_of(column), data.annotation == "factors"
+        called, ordered = data.values_of(column), data.annotation == "factors" and name not in data.unordered
         if size <= 2:
             every[name] = Question(column, 0, False, True)
         else:
