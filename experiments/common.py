@@ -90,6 +90,11 @@ def trained(name: str, data=None, *, quick: dict | None = None, **choices) -> ja
     return sweep
 
 
+def digits() -> tuple[jaxvae.data.Dataset, jaxvae.data.Dataset]:
+    """Return MNIST's training and test sets."""
+    return tuple(jaxvae.data.load("mnist", split, FLAGS.data_dir) for split in ("train", "test"))
+
+
 def folder() -> pathlib.Path:
     """Return the folder that this study writes to, made where it is not there."""
     study = pathlib.Path(sys.argv[0]).stem + "_quick" * FLAGS.quick

@@ -1,9 +1,9 @@
-"""What each method does to its codes that a plain VAE does not: one number each, on real digits, and two figures.
+"""What each method does to its codes that a plain VAE does not: one number each, on real digits, and a figure.
 
 python experiments/what_methods_do.py --data_dir=FOLDER_OF_THE_MNIST_GZ_FILES --out=runs/what_methods_do
 
-Prints a table, and writes it with both figures into --out. All lanes have ten latents and the mlp, but for the part
-with labels, which has two latents. Everything is measured on the 10,000 test digits; nats are per image.
+Prints a table, and writes it with the figure into --out. All lanes have ten latents and the mlp. Everything is measured
+on the 10,000 test digits; nats are per image. What labels do to two latents is in labels.py.
 
 Four minutes of CPU time on two cores that had other work (2026-11-25), one seed. Total correlation (TC) is that of
 codes, as of a Gaussian with their covariance, and in brackets that of the mixture of 1,000 test digits' posteriors
@@ -21,11 +21,6 @@ codes, as of a Gaussian with their covariance, and in brackets that of the mixtu
   clipped FactorVAE    floor 0 and 0.5: least KL 0.012 and 0.537, reconstruction 153.5 and 143.1, TC 0.02 and 0.06
   capacity 5, 10, 20   KL 5.34, 10.54, 19.34 at the last step: within 7%, 6%, 4%
   DD-VAE, spike 0.8    Hoyer 0.34, and 0.41 with mmd_weight 10; plain VAE 0.28. Codes within 0.1 of zero: 10%, 39%, 7%
-
-Label guidance wants longer: --parts=labels --steps=4000, two minutes (figures/methods_two_latents.png). In two latents
-ten neighbours tell 59.8% of digits right for a plain VAE after 8,000 steps; label-guided 92.9% after 2,400, the weight
-still at 20, and 83.5% after 8,000, the last 4,000 of them with the weight below 10 and soon at 0.01. Reconstruction is
-484.0 plain and 481.6 guided.
 """
 
 import json
@@ -33,37 +28,22 @@ import math
 import pathlib
 import time
 
-import matplotlib
 import numpy as np
 from absl import app, flags
-from scipy.special import logsumexp
+from measures import gaussian_total_correlation, mixture_total_correlation, sampled, standard_kl
 
 import jaxvae
 from jaxvae.report import style
 from jaxvae.report.saving import save_figure
 
 flags.DEFINE_string("data_dir", None, "Folder of MNIST's four .gz files.")
-flags.DEFINE_string("out", "runs/what_methods_do", "Where table, figures and sweeps go.")
-flags.DEFINE_list("parts", ["labels", "study"], "Which parts to run.")
-flags.DEFINE_integer("steps", 1000, "Updates of every lane; twice as many with labels.")
+flags.DEFINE_string("out", "runs/what_methods_do", "Where table, figure and sweeps go.")
+flags.DEFINE_integer("steps", 1000, "Updates of every lane.")
 flags.DEFINE_integer("seeds", 1, "Of every setting.")
 FLAGS = flags.FLAGS
 
 MIXED = 1000  # test digits whose posteriors, mixed, are q(z) in the total correlation that needs no critic
 COMMON = {"architecture": "mlp", "batch_size": 100, "lr": 1e-3, "metrics": (), "lanes": "map"}
-
-
-def gaussian_total_correlation(matrix, groups):
-    """Total correlation in nats between groups of latents of a Gaussian with this covariance [D, D]."""
-    blocks = [np.linalg.slogdet(matrix[np.ix_(group, group)])[1] for group in groups]
-    return 0.5 * (sum(blocks) - np.linalg.slogdet(matrix)[1])
-
-
-def mixture_total_correlation(z, mean, logvar):
-    """Total correlation in nats of the mixture of N posteriors, at a sample z [N, D] of each."""
-    log_q = -0.5 * (math.log(2 * math.pi) + logvar + (z[:, None] - mean) ** 2 / np.exp(logvar))  # [N, N, D]
-    joint, marginals = logsumexp(log_q.sum(-1), axis=1), logsumexp(log_q, axis=1).sum(-1)
-    return float((joint - marginals).mean() + (z.shape[1] - 1) * math.log(len(z)))
 
 
 def hoyer(codes):
@@ -76,8 +56,8 @@ def hoyer(codes):
 def measure(model, images):
     """Return the numbers of one model that the claims are about."""
     mean, logvar = (np.asarray(part, float) for part in model.encode(images))
-    z = mean + np.exp(0.5 * logvar) * np.random.default_rng(7).normal(size=mean.shape)
-    kl = 0.5 * (mean**2 + np.exp(logvar) - logvar - 1.0)
+    z = sampled(mean, logvar)
+    kl = standard_kl(mean, logvar)
     # The aggregate posterior's own covariance: that of the means, and the noise. A latent that is off is then noise
     # that goes with nothing; its mean alone, however small, may go with others.
     means = np.cov(mean.T, bias=True)
@@ -176,80 +156,16 @@ def draw_total_correlation(rows):
     return made
 
 
-def neighbours_accuracy(codes, labels, neighbours=10):
-    """Return how often the commonest digit of the nearest codes of one half is that of a code of the other half."""
-    half = len(codes) // 2
-    known, asked = codes[:half], codes[half:]
-    distance = (asked**2).sum(1)[:, None] - 2 * asked @ known.T + (known**2).sum(1)
-    nearest = np.argpartition(distance, neighbours, axis=1)[:, :neighbours]
-    votes = np.stack([(labels[:half][nearest] == digit).sum(1) for digit in range(10)], 1)
-    return float((votes.argmax(1) == labels[half:]).mean())
-
-
-def two_latents(train_set, test_set, images, out):
-    """Return [(title, step, codes, accuracy)]: a plain VAE, and label guidance before and after its weight fades."""
-    labels, found = np.asarray(test_set.factors[:, 0]), []
-    fade = {"label_steps": [FLAGS.steps], "label_sharpness": [20.0 / FLAGS.steps]}
-    for objective, axes, until, heading in (
-        ("vae", {}, 2.0, "plain VAE"),
-        ("label_guided_vae", fade, 0.6, "label-guided, before the weight fades"),
-        ("label_guided_vae", fade, 2.0, "label-guided, after"),
-    ):
-        steps = int(until * FLAGS.steps)
-        sweep = jaxvae.train(
-            train_set,
-            eval_data=test_set,
-            objective=objective,
-            sweep=axes | {"sigma": [math.sqrt(0.5)]},
-            likelihood="gaussian",
-            latent_dim=2,
-            steps=steps,
-            workdir=out / f"{objective}_{steps}",
-            **COMMON,
-        )
-        codes = np.asarray(sweep.model(0).encode(images)[0], float)
-        accuracy = neighbours_accuracy(codes, labels)
-        found.append((heading, steps, codes, accuracy))
-        nll = sweep.results[0]["reconstruction"]
-        print(f"{heading}: step {steps}, digits told by 10 neighbours {accuracy:.3f}, nll {nll:.2f}", flush=True)
-    return found, labels
-
-
-@style.styled
-def draw_two_latents(found, labels):
-    """Draw test codes, coloured by digit."""
-    made = style.figure(13.2, 4.6)
-    colours = matplotlib.colormaps["tab10"](np.arange(10))
-    for panel, (heading, done, codes, accuracy) in enumerate(found):
-        axes = made.add_subplot(1, len(found), panel + 1)
-        for digit in range(10):
-            here = codes[labels == digit]
-            axes.scatter(*here.T, s=3, color=colours[digit], linewidth=0, alpha=0.5)
-            axes.text(*np.median(here, 0), str(digit), fontsize=13, fontweight="bold", ha="center", va="center")
-        axes.set_title(f"{heading}\nstep {done:,}, 10 neighbours: {accuracy:.1%} right", loc="left", fontsize=12)
-        # All but the farthest codes: one that runs away would flatten the others.
-        for set_limits, column in zip((axes.set_xlim, axes.set_ylim), codes.T, strict=True):
-            low, high = np.quantile(column, (0.002, 0.998))
-            set_limits(low - 0.08 * (high - low), high + 0.08 * (high - low))
-        axes.set_xlabel("latent 1")
-        axes.set_ylabel("latent 2" if panel == 0 else "")
-    return made
-
-
 def main(_):
     """Train, measure, print, draw."""
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
     train_set, test_set = (jaxvae.data.load("mnist", split, FLAGS.data_dir) for split in ("train", "test"))
     images = test_set.images(range(len(test_set)))
-    if "labels" in FLAGS.parts:
-        found, labels = two_latents(train_set, test_set, images, out)
-        save_figure(draw_two_latents(found, labels), out / "two_latents.png")
-    if "study" in FLAGS.parts:
-        rows = study(train_set, test_set, images, out)
-        (out / "rows.json").write_text(json.dumps(rows, indent=1))
-        save_figure(draw_total_correlation(rows), out / "total_correlation.png")
-    print(f"table and figures: {out}; {time.process_time() / 60:.1f} minutes of CPU in all")
+    rows = study(train_set, test_set, images, out)
+    (out / "rows.json").write_text(json.dumps(rows, indent=1))
+    save_figure(draw_total_correlation(rows), out / "total_correlation.png")
+    print(f"table and figure: {out}; {time.process_time() / 60:.1f} minutes of CPU in all")
 
 
 if __name__ == "__main__":

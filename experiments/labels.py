@@ -1,0 +1,229 @@
+"""Labels that guide and let go: what is left in two latents of a classifier whose weight has faded, on real digits.
+
+python experiments/labels.py --data_dir=FOLDER_OF_THE_MNIST_GZ_FILES
+
+A VAE with two latents and the squared error is trained with a classifier on its code. The classifier's weight falls
+from 20 to 0.01, by a sigmoid around step 960 or in swings of a cosine that are over by then; the same runs are looked
+at after 600 steps, when the weight is still 20 (sigmoid) or at its second peak, 5 (cosine), and after 2,400. Means
+are drawn to the origin by |mean| (`kl_l1`) or by mean^2 (`kl` at beta 1/2, which is that term but for the square).
+Beside them the same two without labels, and a conditional VAE.
+
+What a decoded image shows is told by its 10 nearest among 10,000 training digits, by their pixels.
+"""
+
+import math
+
+import matplotlib
+import numpy as np
+from absl import app
+from common import digits, keep, remembered, said, table, trained
+from matplotlib.colors import ListedColormap
+from matplotlib.ticker import NullLocator
+from measures import nearest_digit, neighbours_accuracy, path_measures, straight_paths
+
+from jaxvae.report import style
+
+STEPS, FADE, EARLY = 2400, 960, 600  # in all, until the weight has faded, and where runs are looked at before
+FADING = {
+    "label_steps": [FADE],
+    "label_sharpness": [20 / FADE],
+    "label_high": [20],
+    "label_low": [0.01],
+    "label_halfperiod": [FADE / 3],  # the second trough is at FADE, and from there the weight stays low
+}
+PULLS = {"kl_l1": "|mean|", "kl": "mean²"}
+SCHEDULES = {"label": "sigmoid", "label_cosine": "cosine"}
+GUIDED = [f"{pull}+{schedule}" for pull in PULLS for schedule in SCHEDULES]
+PAIRS, POINTS, KNOWN = 100, 13, 10_000  # paths from a 0 to an 8, images on each, digits that the judge knows
+GRID = 18  # images along a side of a manifold
+
+COLOURS = matplotlib.colormaps["tab10"](np.arange(10))[:, :3]
+
+
+def models_of(train_set, test_set):
+    """Return {(stage, objective, seed): model} of all that is trained; stages are before, after, and cvae."""
+    common = {"eval_data": test_set, "likelihood": "gaussian", "latent_dim": 2, "batch_size": 100, "lr": 1e-3}
+    common |= {"metrics": (), "lanes": "map"}
+    numbers = {"seed": range(3), "sigma": [math.sqrt(0.5)]}
+    halved = {f"{name}:beta": [0.5] for name in ("kl", *(f"kl+{schedule}" for schedule in SCHEDULES))}
+    guided = {name: value for name, value in halved.items() if name != "kl:beta"}
+    asked = {
+        "after": {"objective": [*PULLS, *GUIDED], "sweep": numbers | FADING | halved, "steps": STEPS},
+        "before": {"objective": GUIDED, "sweep": numbers | FADING | guided, "steps": EARLY},
+        "cvae": {"objective": "kl", "sweep": numbers | {"beta": [0.5]}, "steps": STEPS},
+    }
+    found = {}
+    for stage, choices in asked.items():
+        architecture = "cvae+mlp" if stage == "cvae" else "mlp"
+        sweep = trained(f"labels_{stage}", train_set, architecture=architecture, **common, **choices)
+        for lane in sweep.lanes:
+            found[stage, lane["objective"], lane["seed"]] = sweep.model(lane["lane"])
+    return found
+
+
+class Judge:
+    """Tells the digit on images by the pixels of digits that it knows."""
+
+    def __init__(self, train_set):
+        known = range(min(KNOWN, len(train_set)))
+        self.pixels = train_set.images(known).reshape(len(known), -1) / np.float32(255)
+        self.labels = np.asarray(train_set.factors[: len(known), 0])
+
+    def __call__(self, images):
+        """Return the digit i[N] on images [N, …] in [0, 1]."""
+        images = np.asarray(images, np.float32)
+        return nearest_digit(self.pixels, self.labels, images.reshape(len(images), -1))
+
+
+def encode(model, images, labels):
+    """Return the posterior means [N, 2], whether or not the model is told labels."""
+    return np.asarray(model.encode(images, *((labels,) if model.label_sizes else ()))[0], float)
+
+
+def decode(model, codes, told=0):
+    """Return images [N, 28, 28], of the digit `told` where the model is told labels."""
+    given = (np.full(len(codes), told, np.int32),) if model.label_sizes else ()
+    return np.asarray(model.decode(codes, *given))[..., 0]
+
+
+def measure(model, images, labels, judge):
+    """Return what is measured of one model on the test digits."""
+    codes = encode(model, images, labels)
+    begin, end = (np.flatnonzero(labels == digit)[:PAIRS] for digit in (0, 8))
+    paths = straight_paths(codes[begin], codes[end], POINTS)
+    drawn = decode(model, paths.reshape(-1, 2))
+    shown = judge(drawn).reshape(-1, POINTS)[:, 1:-1]
+    return {
+        "neighbours": neighbours_accuracy(codes, labels),
+        "reconstruction": model.about["reconstruction"],
+        "elbo": model.about["elbo"],
+        "radius": float(np.sqrt((codes**2).sum(1).mean())),
+        "neither": float(((shown != 0) & (shown != 8)).mean()),
+        **path_measures(drawn.reshape(-1, POINTS, 784)),
+    }
+
+
+def main(_):
+    """Train, measure, print, draw."""
+    train_set, test_set = digits()
+    images, labels = np.asarray(test_set.images(range(len(test_set)))), np.asarray(test_set.factors[:, 0])
+    judge = Judge(train_set)
+    right = remembered("judge", lambda: float((judge(images[:2000] / 255.0) == labels[:2000]).mean()))
+    print(f"the judge tells {right:.1%} of test digits right")
+    found = models_of(train_set, test_set)
+    rows = []
+    for (stage, objective, seed), model in found.items():
+        name = f"{stage}_{objective}_{seed}"
+        measured = remembered(name, lambda model=model: measure(model, images, labels, judge))
+        rows.append({"stage": stage, "objective": objective, "seed": seed, **measured})
+    keep("table", rows)
+    numbers = {}
+    for row in rows:
+        numbers.setdefault((row["stage"], row["objective"]), []).append(row)
+    names = list(rows[0])[3:]
+    summary = [
+        {"stage": stage, "objective": objective} | {name: said([row[name] for row in group]) for name in names}
+        for (stage, objective), group in numbers.items()
+    ]
+    print(table(summary))
+    keep("planes", draw_planes(found, images, labels, numbers))
+    keep("mixes", draw_mixes(found, images, labels, judge))
+
+
+@style.styled
+def draw_planes(found, images, labels, numbers):
+    """Draw the test codes of seed 0, and behind them the digit that the 10 nearest codes have."""
+    made = style.figure(13.5, 6.6)
+    columns = [("after", "", "no labels")]
+    for schedule, name in SCHEDULES.items():
+        columns += [("before", f"+{schedule}", f"{name}, before"), ("after", f"+{schedule}", f"{name}, after")]
+    grid = made.subplots(len(PULLS), len(columns))
+    for line, (pull, pull_name) in zip(grid, PULLS.items(), strict=True):
+        for axes, (stage, schedule, title) in zip(line, columns, strict=True):
+            codes = encode(found[stage, pull + schedule, 0], images, labels)
+            told = [100 * row["neighbours"] for row in numbers[stage, pull + schedule]]
+            draw_plane(axes, codes, labels)
+            axes.set_title(
+                f"{title}\n{np.median(told):.1f}% [{min(told):.1f}, {max(told):.1f}]", loc="left", fontsize=12
+            )
+        line[0].set_ylabel(f"pull of the prior: {pull_name}", fontsize=12)
+    return made
+
+
+def draw_plane(axes, codes, labels):
+    """Colour a plane by the digit of the nearest codes, with the codes on it."""
+    # All but the farthest codes: one that runs away would flatten the others.
+    low, high = np.quantile(codes, (0.004, 0.996), axis=0)
+    low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
+    across = [np.linspace(low[d], high[d], 160) for d in range(2)]
+    places = np.stack(np.meshgrid(*across), -1)
+    nearest = nearest_digit(codes, labels, places.reshape(-1, 2)).reshape(places.shape[:2])
+    extent = (low[0], high[0], low[1], high[1])
+    light = ListedColormap(0.68 + 0.32 * COLOURS)
+    axes.imshow(nearest, cmap=light, vmin=-0.5, vmax=9.5, extent=extent, origin="lower", aspect="auto")
+    for digit in range(10):
+        here = codes[labels == digit]
+        axes.contour(*across, nearest == digit, levels=[0.5], colors="white", linewidths=0.8)
+        axes.scatter(*here.T, s=1.2, color=COLOURS[digit], linewidth=0, alpha=0.45)
+    for digit in range(10):
+        place = np.median(codes[labels == digit], 0)
+        axes.text(*place, str(digit), fontsize=12, fontweight="bold", ha="center", va="center", clip_on=True)
+    axes.set(xlim=extent[:2], ylim=extent[2:])
+    axes.grid(False)
+    axes.locator_params(nbins=4)
+
+
+@style.styled
+def draw_mixes(found, images, labels, judge):
+    """Draw the way from a 0 to an 8, and manifolds, inked in the colour of the digit that the judge sees."""
+    guided = GUIDED[0]
+    paths = {
+        "no labels": (("after", "kl_l1"), 0),
+        "|mean|, sigmoid, before": (("before", guided), 0),
+        "|mean|, sigmoid, after": (("after", guided), 0),
+        "|mean|, cosine, after": (("after", GUIDED[1]), 0),
+        "mean², sigmoid, after": (("after", GUIDED[2]), 0),
+        "conditional, told 0": (("cvae", "kl"), 0),
+        "conditional, told 8": (("cvae", "kl"), 8),
+    }
+    planes = {
+        "no labels": (("after", "kl_l1"), 0),
+        "|mean|, sigmoid, after": (("after", guided), 0),
+        "conditional, told 8": (("cvae", "kl"), 8),
+    }
+    made = style.figure(13.2, 9.6)
+    top, bottom = made.subfigures(2, 1, height_ratios=(4.7, 4.7))
+    ends = [int(np.flatnonzero(labels == digit)[0]) for digit in (0, 8)]
+    for axes, (name, (which, told)) in zip(top.subplots(len(paths), 1), paths.items(), strict=True):
+        model = found[*which, 0]
+        codes = encode(model, images[ends], labels[ends])
+        drawn = decode(model, straight_paths(codes[:1], codes[1:], 21)[0], told)
+        _show(axes, np.concatenate(_inked(drawn, judge), 1))
+        axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=12)
+    top.suptitle("straight from the code of a 0 to that of an 8", fontsize=13)
+    for axes, (name, (which, told)) in zip(bottom.subplots(1, len(planes)), planes.items(), strict=True):
+        model = found[*which, 0]
+        across = np.quantile(encode(model, images, labels), np.linspace(0.01, 0.99, GRID), axis=0)
+        across = np.linspace(across[0], across[-1], GRID)
+        codes = np.stack(np.meshgrid(across[:, 0], across[::-1, 1]), -1).reshape(-1, 2)
+        inked = _inked(decode(model, codes, told), judge).reshape(GRID, GRID, 28, 28, 3)
+        _show(axes, inked.transpose(0, 2, 1, 3, 4).reshape(28 * GRID, 28 * GRID, 3))
+        axes.set_title(name, loc="left", fontsize=12)
+    handles = [matplotlib.lines.Line2D([], [], marker="s", ls="", color=COLOURS[d], label=str(d)) for d in range(10)]
+    bottom.legend(handles=handles, loc="outside lower center", ncols=10, title="the digit that is seen there")
+    return made
+
+
+def _inked(drawn, judge):
+    """Return images [N, 28, 28, 3], the ink of each in the colour of the digit that is seen on it."""
+    return 1 - drawn[..., None] * (1 - COLOURS[judge(drawn)][:, None, None] * 0.85)
+
+
+def _show(axes, picture):
+    axes.imshow(np.clip(picture, 0, 1))
+    axes.xaxis.set_major_locator(NullLocator())
+    axes.yaxis.set_major_locator(NullLocator())
+
+
+if __name__ == "__main__":
+    app.run(main)
