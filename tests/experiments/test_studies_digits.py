@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 import tiny_data
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
