@@ -13,15 +13,17 @@ What a decoded image shows is told by its 10 nearest among 10,000 training digit
 
 import math
 
-import matplotlib
 import numpy as np
 from absl import app
 from common import digits, keep, remembered, said, table, trained
-from matplotlib.colors import ListedColormap
+from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
-from measures import nearest_digit, neighbours_accuracy, path_measures, straight_paths
+from measures import nearest_digit, path_measures, straight_paths
 
-from jaxvae.report import style
+import jaxvae
+from jaxvae.report import planes, style
+from jaxvae.types import ShownCodes
 
 STEPS, FADE, EARLY = 2400, 960, 600  # in all, until the weight has faded, and where runs are looked at before
 FADING = {
@@ -35,9 +37,10 @@ PULLS = {"kl_l1": "|mean|", "kl": "mean²"}
 SCHEDULES = {"label": "sigmoid", "label_cosine": "cosine"}
 GUIDED = [f"{pull}+{schedule}" for pull in PULLS for schedule in SCHEDULES]
 PAIRS, POINTS, KNOWN = 100, 13, 10_000  # paths from a 0 to an 8, images on each, digits that the judge knows
+DRAWN = 2500  # test codes on a plane
 GRID = 18  # images along a side of a manifold
 
-COLOURS = matplotlib.colormaps["tab10"](np.arange(10))[:, :3]
+COLOURS = np.array([to_rgb(colour) for colour in planes.colours_of(10)])
 
 
 def models_of(train_set, test_set):
@@ -94,7 +97,7 @@ def measure(model, images, labels, judge):
     drawn = decode(model, paths.reshape(-1, 2))
     shown = judge(drawn).reshape(-1, POINTS)[:, 1:-1]
     return {
-        "neighbours": neighbours_accuracy(codes, labels),
+        "neighbours": jaxvae.metrics.score(codes, labels[:, None], names="neighbours")["knn_accuracy"],
         "reconstruction": model.about["reconstruction"],
         "elbo": model.about["elbo"],
         "radius": float(np.sqrt((codes**2).sum(1).mean())),
@@ -162,12 +165,10 @@ def draw_plane(axes, codes, labels):
     light = ListedColormap(0.68 + 0.32 * COLOURS)
     axes.imshow(nearest, cmap=light, vmin=-0.5, vmax=9.5, extent=extent, origin="lower", aspect="auto")
     for digit in range(10):
-        here = codes[labels == digit]
         axes.contour(*across, nearest == digit, levels=[0.5], colors="white", linewidths=0.8)
-        axes.scatter(*here.T, s=1.2, color=COLOURS[digit], linewidth=0, alpha=0.45)
-    for digit in range(10):
-        place = np.median(codes[labels == digit], 0)
-        axes.text(*place, str(digit), fontsize=12, fontweight="bold", ha="center", va="center", clip_on=True)
+    some = slice(DRAWN)
+    shown = ShownCodes(codes[some], labels[some], "digit", tuple(map(str, range(10))))
+    planes.scatter(axes, shown.means, shown, named=True)
     axes.set(xlim=extent[:2], ylim=extent[2:])
     axes.grid(False)
     axes.locator_params(nbins=4)
@@ -209,7 +210,7 @@ def draw_mixes(found, images, labels, judge):
         inked = _inked(decode(model, codes, told), judge).reshape(GRID, GRID, 28, 28, 3)
         _show(axes, inked.transpose(0, 2, 1, 3, 4).reshape(28 * GRID, 28 * GRID, 3))
         axes.set_title(name, loc="left", fontsize=12)
-    handles = [matplotlib.lines.Line2D([], [], marker="s", ls="", color=COLOURS[d], label=str(d)) for d in range(10)]
+    handles = [Line2D([], [], marker="s", ls="", color=COLOURS[d], label=str(d)) for d in range(10)]
     bottom.legend(handles=handles, loc="outside lower center", ncols=10, title="the digit that is seen there")
     return made
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 from scipy.special import logsumexp
+from sklearn.neural_network import MLPClassifier
 
 CLIP = 1e-6  # pixels' probabilities stay as far from 0 and 1, so that one that is surely wrong costs 13.8 nats
 
@@ -49,8 +50,6 @@ def critic_total_correlation(known, asked, seed: int = 0) -> float:
     a lower bound of the total correlation whatever the critic, but for the sampling of the second mean. The critic, two
     layers of 64, is fitted to codes `known` [N, D], a tenth of them kept to stop at; the value is that of `asked`.
     """
-    from sklearn.neural_network import MLPClassifier
-
     rng = np.random.default_rng(seed)
     pairs = []
     for codes in (known, asked):
@@ -60,13 +59,6 @@ def critic_total_correlation(known, asked, seed: int = 0) -> float:
     critic.fit(np.concatenate(pairs[0]), np.repeat([1, 0], len(known)))
     real, permuted = (critic.predict_log_proba(codes) @ (-1, 1) for codes in pairs[1])
     return float(real.mean() - logsumexp(permuted) + math.log(len(permuted)))
-
-
-def neighbours_accuracy(codes, labels, neighbours=10):
-    """Return how often the commonest digit of the nearest codes of one half is that of a code of the other half."""
-    half = len(codes) // 2
-    told = nearest_digit(codes[:half], labels[:half], codes[half:], neighbours)
-    return float((told == labels[half:]).mean())
 
 
 def nearest_digit(known, labels, asked, neighbours=10, rows=2000):

@@ -15,17 +15,16 @@ from measures import (
     critic_total_correlation,
     gaussian_total_correlation,
     mixture_total_correlation,
-    neighbours_accuracy,
     sampled,
     standard_kl,
 )
 
+import jaxvae
 from jaxvae.report import style
 
 STEPS = 1000
 MIXED = 1000  # test digits whose posteriors, mixed, are q(z) in the total correlation that needs no critic
 KNOWN = 10_000  # training digits whose codes the critic is fitted to; it is asked about those of all test digits
-SILHOUETTE = 3000  # test digits
 
 BETAS = (0.5, 1, 2, 4, 6)
 ADVERSARY = {"gamma": 5, "critic_lr": 1e-3}
@@ -61,21 +60,19 @@ QUANTITIES = {
 
 def measure(model, known, images, labels):
     """Return what is measured of one model on the test digits; its critic knows the codes of training digits."""
-    from sklearn.metrics import silhouette_score
-
     mean, logvar = (np.asarray(part, float) for part in model.encode(images))
     z = sampled(mean, logvar)
     # The aggregate posterior's own covariance: that of the means, and the noise.
     aggregate = np.cov(mean.T, bias=True) + np.diag(np.exp(logvar).mean(0))
-    some = slice(SILHOUETTE)
+    told = jaxvae.metrics.score(mean, labels[:, None], names=("neighbours", "silhouette"))
     return {
         "reconstruction": model.about["reconstruction"],
         "kl": float(standard_kl(mean, logvar).sum(1).mean()),
         "tc_gaussian": gaussian_total_correlation(aggregate, [[d] for d in range(len(aggregate))]),
         "tc_mixture": mixture_total_correlation(z[:MIXED], mean[:MIXED], logvar[:MIXED]),
         "tc_critic": critic_total_correlation(sampled(*(np.asarray(p, float) for p in model.encode(known))), z),
-        "neighbours": neighbours_accuracy(mean, labels),
-        "silhouette": float(silhouette_score(mean[some], labels[some])),
+        "neighbours": told["knn_accuracy"],
+        "silhouette": told["silhouette"],
         "active": int((mean.var(0) > 0.01).sum()),
     }
 

@@ -22,7 +22,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
     ],
 )
 def test_a_study_of_digits_runs_and_goes_on_from_what_is_there(tmp_path, study, made):
-    pytest.importorskip("sklearn")
     digits = tiny_data.write_idx(tmp_path / "mnist", counts=(("train", 300), ("t10k", 200)))
     command = [sys.executable, str(ROOT / "experiments" / f"{study}.py"), "--quick", f"--data_dir={digits}"]
     command += [f"--runs={tmp_path / 'runs'}"]
