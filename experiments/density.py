@@ -14,7 +14,7 @@ disentangles much (MIG at most .18), so this says what sparse data costs a young
                   46.2 at every second value (6%, 1,536 images), 44.6 at every third (2.6%, 648), and breaks at every
                   fourth: 196 [190, 207] (0.4%, 96), seen ones 22.6. A random 3% loses 4.2 nats [3.6, 4.8] over all
                   images, a grid of as many 1.2 [-0.6, 4.2]. beta-VAE likewise, and falls less far: 129 and 171
-  disentangling   VAE: no difference found in MIG or FactorVAE score at any density. beta-VAE: MIG .10 [.06, .10] of all,
+  disentangling   VAE: no difference found in MIG or FactorVAE score at any density. beta-VAE: MIG .10 [.06, .10],
                   .05 of a tenth (-.04 [-.06, -.01]) and .03 of 0.3% (-.05 [-.08, -.03]); FactorVAE score .66, .59 of a
                   tenth (-.10 [-.17, -.04]), .49 of 0.3% (-.19 [-.28, -.13]), .44 at every fourth value (-.22 [-.26,
                   -.17]); at every third one no difference found (MIG +.02 [-.03, +.09])
