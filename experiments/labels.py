@@ -37,7 +37,7 @@ PULLS = {"kl_l1": "|mean|", "kl": "mean²"}
 SCHEDULES = {"label": "sigmoid", "label_cosine": "cosine"}
 GUIDED = [f"{pull}+{schedule}" for pull in PULLS for schedule in SCHEDULES]
 PAIRS, POINTS, KNOWN = 100, 13, 10_000  # paths from a 0 to an 8, images on each, digits that the judge knows
-DRAWN = 2500  # test codes on a plane
+DRAWN, REGION = 2500, 60  # test codes on a plane, and those whose commonest digit is that of a place
 GRID = 18  # images along a side of a manifold
 
 COLOURS = np.array([to_rgb(colour) for colour in planes.colours_of(10)])
@@ -135,7 +135,7 @@ def main(_):
 
 @style.styled
 def draw_planes(found, images, labels, numbers):
-    """Draw the test codes of seed 0, and behind them the digit that the 10 nearest codes have."""
+    """Draw test codes of seed 0 and regions of digits, with the accuracy of 10 neighbours over seeds."""
     made = style.figure(13.5, 6.6)
     columns = [("after", "", "no labels")]
     for schedule, name in SCHEDULES.items():
@@ -154,18 +154,19 @@ def draw_planes(found, images, labels, numbers):
 
 
 def draw_plane(axes, codes, labels):
-    """Colour a plane by the digit of the nearest codes, with the codes on it."""
+    """Colour a plane by the commonest digit of the nearest codes, with the codes on it."""
     # All but the farthest codes: one that runs away would flatten the others.
     low, high = np.quantile(codes, (0.004, 0.996), axis=0)
     low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
     across = [np.linspace(low[d], high[d], 160) for d in range(2)]
     places = np.stack(np.meshgrid(*across), -1)
-    nearest = nearest_digit(codes, labels, places.reshape(-1, 2)).reshape(places.shape[:2])
+    few = min(REGION, len(codes) - 1)  # enough that a region is not a single code
+    nearest = nearest_digit(codes, labels, places.reshape(-1, 2), few).reshape(places.shape[:2])
     extent = (low[0], high[0], low[1], high[1])
     light = ListedColormap(0.68 + 0.32 * COLOURS)
     axes.imshow(nearest, cmap=light, vmin=-0.5, vmax=9.5, extent=extent, origin="lower", aspect="auto")
     for digit in range(10):
-        axes.contour(*across, nearest == digit, levels=[0.5], colors="white", linewidths=0.8)
+        axes.contour(*across, nearest == digit, levels=[0.5], colors="white", linewidths=0.6)
     some = slice(DRAWN)
     shown = ShownCodes(codes[some], labels[some], "digit", tuple(map(str, range(10))))
     planes.scatter(axes, shown.means, shown, named=True)
@@ -194,25 +195,36 @@ def draw_mixes(found, images, labels, judge):
     }
     made = style.figure(13.2, 9.6)
     top, bottom = made.subfigures(2, 1, height_ratios=(4.7, 4.7))
-    ends = [int(np.flatnonzero(labels == digit)[0]) for digit in (0, 8)]
+    ends = [_typical(images, labels, digit) for digit in (0, 8)]
     for axes, (name, (which, told)) in zip(top.subplots(len(paths), 1), paths.items(), strict=True):
         model = found[*which, 0]
         codes = encode(model, images[ends], labels[ends])
         drawn = decode(model, straight_paths(codes[:1], codes[1:], 21)[0], told)
         _show(axes, np.concatenate(_inked(drawn, judge), 1))
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=12)
-    top.suptitle("straight from the code of a 0 to that of an 8", fontsize=13)
+    top.suptitle("straight from the code of a typical 0 to that of a typical 8", fontsize=13)
     for axes, (name, (which, told)) in zip(bottom.subplots(1, len(planes)), planes.items(), strict=True):
         model = found[*which, 0]
-        across = np.quantile(encode(model, images, labels), np.linspace(0.01, 0.99, GRID), axis=0)
-        across = np.linspace(across[0], across[-1], GRID)
+        across = np.quantile(encode(model, images, labels), np.linspace(0.02, 0.98, GRID), axis=0)
         codes = np.stack(np.meshgrid(across[:, 0], across[::-1, 1]), -1).reshape(-1, 2)
         inked = _inked(decode(model, codes, told), judge).reshape(GRID, GRID, 28, 28, 3)
         _show(axes, inked.transpose(0, 2, 1, 3, 4).reshape(28 * GRID, 28 * GRID, 3))
         axes.set_title(name, loc="left", fontsize=12)
     handles = [Line2D([], [], marker="s", ls="", color=COLOURS[d], label=str(d)) for d in range(10)]
-    bottom.legend(handles=handles, loc="outside lower center", ncols=10, title="the digit that is seen there")
+    bottom.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=10,
+        title="the digit that is seen there (planes: at quantiles of the codes)",
+    )
     return made
+
+
+def _typical(images, labels, digit):
+    """Return the index of the image of a digit that is nearest to the mean image of that digit."""
+    those = np.flatnonzero(labels == digit)
+    pixels = images[those].astype(float)
+    return int(those[((pixels - pixels.mean(0)) ** 2).sum((1, 2, 3)).argmin()])
 
 
 def _inked(drawn, judge):
@@ -222,6 +234,7 @@ def _inked(drawn, judge):
 
 def _show(axes, picture):
     axes.imshow(np.clip(picture, 0, 1))
+    axes.spines[:].set_visible(False)
     axes.xaxis.set_major_locator(NullLocator())
     axes.yaxis.set_major_locator(NullLocator())
 
