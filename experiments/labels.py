@@ -8,7 +8,27 @@ at after 600 steps, when the weight is still 20 (sigmoid) or at its second peak,
 are drawn to the origin by |mean| (`kl_l1`) or by mean^2 (`kl` at beta 1/2, which is that term but for the square).
 Beside them the same two without labels, and a conditional VAE.
 
-What a decoded image shows is told by its 10 nearest among 10,000 training digits, by their pixels.
+What a decoded image shows is told by its 10 nearest among 10,000 training digits, by their pixels (92% of real test
+digits right).
+
+Eight minutes on two cores that had other work (2026-11-26); batches of 100. Medians of three seeds [least, greatest] on
+the test digits (figures/labels_planes.png, figures/labels_mixes.png); nats are of the squared error, an image:
+
+- Digits told right by ten neighbours in the plane. Sigmoid: 76.5% before the weight fades, [67.6, 77.1] with |mean| and
+  [72.4, 76.7] with mean^2; after, 69.8% [65.0, 72.1] and 60.5% [58.2, 63.8]. Without labels 60.0% [59.2, 61.1] and 57.3%
+  [57.3, 58.8]. So with |mean| a part of what labels did outlives them by 1,400 steps; with mean^2 no difference found.
+- The cosine, whose weight is low half of the time, does less: 51.5% [51.0, 55.1] and 49.2% [48.6, 50.5] after 600 steps,
+  62.3% [61.0, 65.6] and 54.9% [51.0, 58.5] in the end: of no labels it cannot be told apart with either pull.
+- Cost, in the end: none in reconstruction (485.7 [485.3, 485.8] with |mean| and sigmoid, 486.1 [485.9, 486.3] without
+  labels; mean^2 486.7 [486.4, 486.9] and 488.4 [487.6, 488.6]). With |mean| codes stay far out (root mean square radius
+  6.0 [5.9, 6.0], 5.2 [5.2, 5.4] without labels, 2.1 with mean^2), and the ELBO with N(0, I), which they do not train
+  for, is -504.8 [-505.4, -504.5], without labels -501.4 [-502.2, -500.9], with mean^2 -491.2 [-491.3, -490.9].
+- Between a 0 and an 8 images that are neither are 49% [40, 73] after |mean| and sigmoid, 66% [63, 69] without labels:
+  no difference found. Told to be a 0, the conditional VAE's are neither in 1% [0, 2].
+- The conditional VAE keeps the digit out of its plane (19.7% [18.6, 20.0]) and reconstructs best, 479.4 [479.3, 479.5].
+
+Longer guidance leaves more: with STEPS, FADE, EARLY = 8000, 4000, 2400, |mean| and the sigmoid had 92.9% before and
+83.5% after, 59.8% without labels (one seed, 2026-11-25).
 """
 
 import math
@@ -188,7 +208,7 @@ def draw_mixes(found, images, labels, judge):
         "conditional, told 0": (("cvae", "kl"), 0),
         "conditional, told 8": (("cvae", "kl"), 8),
     }
-    planes = {
+    manifolds = {
         "no labels": (("after", "kl_l1"), 0),
         "|mean|, sigmoid, after": (("after", guided), 0),
         "conditional, told 8": (("cvae", "kl"), 8),
@@ -203,7 +223,7 @@ def draw_mixes(found, images, labels, judge):
         _show(axes, np.concatenate(_inked(drawn, judge), 1))
         axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=12)
     top.suptitle("straight from the code of a typical 0 to that of a typical 8", fontsize=13)
-    for axes, (name, (which, told)) in zip(bottom.subplots(1, len(planes)), planes.items(), strict=True):
+    for axes, (name, (which, told)) in zip(bottom.subplots(1, len(manifolds)), manifolds.items(), strict=True):
         model = found[*which, 0]
         across = np.quantile(encode(model, images, labels), np.linspace(0.02, 0.98, GRID), axis=0)
         codes = np.stack(np.meshgrid(across[:, 0], across[::-1, 1]), -1).reshape(-1, 2)
