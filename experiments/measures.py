@@ -59,9 +59,7 @@ def critic_total_correlation(known, asked, seed: int = 0) -> float:
         pairs.append((codes, rng.permuted(codes, axis=0)))
     critic = MLPClassifier((64, 64), early_stopping=True, n_iter_no_change=3, max_iter=20, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # a critic that could be better bounds as well, less tightly
+        warnings.simplefilter("ignore", ConvergenceWarning)  # a critic that could be better is a looser bound
         critic.fit(np.concatenate(pairs[0]), np.repeat([1, 0], len(known)))
     real, permuted = (critic.predict_log_proba(codes) @ (-1, 1) for codes in pairs[1])
     return float(real.mean() - logsumexp(permuted) + math.log(len(permuted)))
