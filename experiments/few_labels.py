@@ -6,7 +6,8 @@ Codes are posterior means of models that saw no label; each lane's images are en
 codes of a few labelled images: multinomial logistic regression (codes standardised) and gradient-boosted trees. The
 accuracy is on images without labels: MNIST's test set, and 5,000 sprites, where it is the mean over the five factors.
 Labelled images are drawn anew up to three times, the same ones for every lane. On digits there is the logistic
-regression on pixels beside them. Lines are medians over the seeds of a setting, bands reach from least to greatest.
+regression on pixels in 0 … 1 beside them. Lines are medians over the seeds of a setting, bands reach from the least to
+the greatest.
 
 Prints tables, and Spearman's rank correlation over lanes of the accuracy at 100 labels with what the lanes score
 otherwise, with 95% bootstrap intervals over lanes; keeps few_labels.csv and few_labels.png. A lane that was measured is
@@ -42,11 +43,12 @@ def accuracy(probe, codes, values, test_codes, test_values, sizes):
     """Return the share of test values [M, K] that a probe of codes [N, D] and values [N, K] tells, all columns."""
     if probe == "boosted":
         told = boosting.boost(codes, values, sizes, test_codes, jax.random.key(0)).predicted
-    else:
+        return float((told == test_values).mean())
+    if probe == "logistic":
         scaling = moments.scaling_of(codes)
-        fitted = logistic.fit_each(moments.standardise(codes, scaling), values, sizes)
-        logits = logistic.logits_of(fitted, moments.standardise(test_codes, scaling))  # [sum(sizes), M]
-        told = jnp.stack([part.argmax(0) for part in jnp.split(logits, np.cumsum(sizes)[:-1])], axis=1)
+        codes, test_codes = (moments.standardise(part, scaling) for part in (codes, test_codes))
+    logits = logistic.logits_of(logistic.fit_each(codes, values, sizes), test_codes)  # [sum(sizes), M]
+    told = jnp.stack([part.argmax(0) for part in jnp.split(logits, np.cumsum(sizes)[:-1])], axis=1)
     return float((told == test_values).mean())
 
 
@@ -91,7 +93,7 @@ def study(name, sweep):
 
     if name == "digits":
         pixels = [data.batch(rows).reshape(len(rows), -1) for data, rows in splits(name)]
-        work = (curves, pixels[0], values, pixels[1], test_values, train.factor_sizes, ("logistic",))
+        work = (curves, pixels[0], values, pixels[1], test_values, train.factor_sizes, ("pixels",))
         add({"lane": -1, "setting": "pixels"}, common.remembered("digits_pixels", *work))
     for lane in sweep.results:
         if lane["status"] != "ok":
@@ -136,18 +138,18 @@ def medians(rows, name, probe):
     for setting in settings_of(rows, name):
         told = {}
         for labels in numbers_of_labels(rows, name):
-            lanes = of_lanes(rows, name, probe, labels).values()
+            lanes = of_lanes(rows, name, "pixels" if setting == "pixels" else probe, labels).values()
             told[f"{labels}"] = common.said(value for row, value in lanes if row["setting"] == setting)
         table.append({"setting": setting} | told)
-    return [row for row in table if set(row.values()) - {row["setting"], "none"}]
+    return table
 
 
 def correlations(rows, name):
     """Return Spearman's correlation over lanes of accuracy at TOLD labels with each other score of a lane."""
 
     def correlation(pairs):
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic if np.ptp(pairs, axis=0).all() else np.nan
+        ranks = stats.rankdata(pairs, axis=0)
+        return np.corrcoef(ranks.T)[0, 1] if np.ptp(ranks, axis=0).all() else np.nan
 
     table = []
     for column in RANKED_BY[name]:
@@ -175,7 +177,7 @@ def draw(rows):
             for setting in settings:
                 points = []
                 for labels in numbers_of_labels(rows, name):
-                    lanes = of_lanes(rows, name, "logistic" if setting == "pixels" else probe, labels).values()
+                    lanes = of_lanes(rows, name, "pixels" if setting == "pixels" else probe, labels).values()
                     here = [value for row, value in lanes if row["setting"] == setting]
                     if here:
                         points.append((labels, np.median(here), min(here), max(here)))

@@ -61,7 +61,7 @@ def test_few_labels(run):
     said, rows = twice(run, "few_labels")
     lanes = {(row["data"], row["lane"]) for row in rows}
     assert len(lanes) == 4 + 12 + 1 and ("digits", "-1") in lanes
-    assert {row["probe"] for row in rows} == {"logistic", "boosted"}
+    assert {row["probe"] for row in rows} == {"logistic", "boosted", "pixels"}
     assert all(0 <= float(row["accuracy"]) <= 1 for row in rows) and "rank correlation" in said
 
 
