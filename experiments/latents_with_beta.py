@@ -61,7 +61,7 @@ def told(beta, lanes):
 
 def main(_):
     """Measure, print, draw."""
-    sweep, flags = common.trained("digits_mlp"), common.FLAGS
+    sweep, flags = common.trained("digits_mlp", quick={"metrics": ()}), common.FLAGS
     data = jaxvae.data.load("mnist", "test", flags.data_dir) if flags.data_dir else None
     rows = sweep.latents(data=data)
     common.keep("latents", rows)
