@@ -6,7 +6,7 @@ Beta-VAEs of MNIST over beta from 0.001 to 10, three seeds, the mlp with ten lat
 the 10,000 test digits, for each latent of each lane. Prints two tables by beta, of all ten latents and of the one that
 says least, as median [least, greatest] over seeds; keeps all numbers as latents.csv, and the figure.
 
-Half a minute of CPU time where the sweep is trained (2026-11-26). Three seeds, which agree to a few per cent but in the
+12 seconds of CPU time where the sweep is trained (2026-11-26). Three seeds, which agree to a few per cent but in the
 mean of means. Mean over ten latents (figures/latents_with_beta.png):
 
   beta                       0.001    0.01     0.1      1        2        4        10
