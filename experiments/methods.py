@@ -83,7 +83,7 @@ def some(data):
 def sweeps():
     """Yield (data set, sweep), trained or opened."""
     few = {"sweep": DIGITS["sweep"] | {"seed": range(2)}, "metrics": ("mig", "active_units")}
-    tiny = {"sweep": {"seed": range(2)}, "stem_width": 4, "metrics": few["metrics"]}
+    tiny = {"sweep": {"seed": range(2)}, "stem_width": 4, "groups_per_scale": (1,), "metrics": few["metrics"]}
     yield "sprites", common.trained("sprites_methods", quick=few)
     data = jaxvae.data.load("mini_sprites")
     yield (
