@@ -24,7 +24,7 @@ MNIST, labels              10               100              1,000            10
          beta 1            .21 [.20, .23]   .58 [.56, .58]   .85 [.85, .86]   .91 [.91, .92]
          beta 10           .25 [.25, .27]   .56 [.56, .58]   .80 [.79, .80]   .85 [.84, .85]
 
-On digits the smaller beta, the better the code, for either probe and from 30 labels on (rank correlation over lanes of
+On digits the smaller beta, the better the code, for either probe and from 100 labels on (rank correlation over lanes of
 the accuracy at 100 labels with reconstruction -0.95 [-0.99, -0.85] and -0.66 [-0.86, -0.30]). With few labels the
 logistic regression is the better probe, from 3,000 on the trees. A code is worth most where labels are few: with 10,000
 a regression on pixels is ahead of one on any code.
