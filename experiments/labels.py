@@ -179,7 +179,7 @@ def draw_plane(axes, codes, labels):
     # All but the farthest codes: one that runs away would flatten the others.
     low, high = np.quantile(codes, (0.004, 0.996), axis=0)
     low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
-    across = [np.linspace(low[d], high[d], 160) for d in range(2)]
+    across = [np.linspace(low[d], high[d], 100) for d in range(2)]
     places = np.stack(np.meshgrid(*across), -1)
     few = min(REGION, len(codes) - 1)  # enough that a region is not a single code
     nearest = nearest_digit(codes, labels, places.reshape(-1, 2), few).reshape(places.shape[:2])
