@@ -27,11 +27,11 @@ and 9 run into each other at every beta, and so do 3, 5 and 8.
 
 The other sweeps (25 minutes on one core of two that had other work; figures/clusters_overlap.png, clusters_plane.png).
 Two latents, the mlp, 1,500 steps, three seeds: neighbours 0.575 [0.567, 0.606] at beta 0.001, 0.426 [0.424, 0.446] at
-1, 0.393 [0.347, 0.396] at 10; silhouette about 0 throughout (-0.034 to 0.000), no difference found. Below beta 1 the codes
-leave the prior: where it has its mass no digit lies, and the decoder draws none. The conv net, 700 steps of 64, one
-seed, so only a look: ten latents 0.908 at 0.01, 0.881 at 1, 0.829 at 4, 0.591 at 10; two latents 0.550, 0.468, 0.426,
-0.357. Of the pixels themselves neighbours tell 0.927, a probe 0.884, and their silhouette is 0.051: up to beta 4 ten
-latents keep what neighbours know, and draw classes nearer together than pixels do.
+1, 0.393 [0.347, 0.396] at 10; silhouette about 0 throughout (-0.034 to 0.000), no difference found. Below beta 1 the
+codes leave the prior: where it has its mass no digit lies, and the decoder draws none. The conv net, 700 steps of 64,
+one seed, so only a look: ten latents 0.908 at 0.01, 0.881 at 1, 0.829 at 4, 0.591 at 10; two latents 0.550, 0.468,
+0.426, 0.357. Of the pixels themselves neighbours tell 0.927, a probe 0.884, and their silhouette is 0.051: up to beta 4
+ten latents keep what neighbours know, and draw classes nearer together than pixels do.
 """
 
 import pathlib
