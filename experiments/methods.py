@@ -14,9 +14,9 @@ scored on SCORED images of the evaluation set. Its ELBO counts the KL of all gro
 top group alone. A score that is not in a sweep's results (an older version of jaxvae trained it) has an empty column.
 The critic that FactorVAE trains beside is not among its parameters. Seconds are by the wall's clock.
 
-Two cores that had other work (2026-11-26), so seconds are a rough measure: a lane took 25 to 146 on sprites, 23 to 96 on
-digits, more for their neighbours on the machine than for the method. Burgess has 469,173 parameters, NVAE 489,082; the
-mlp 800,804, NVAE 692,301. figures/methods.png.
+Two cores that had other work (2026-11-26), so seconds are a rough measure: a lane took 25 to 146 on sprites, 23 to 96
+on digits, more for their neighbours on the machine than for the method. Burgess has 469,173 parameters, NVAE 489,082;
+the mlp 800,804, NVAE 692,301. figures/methods.png.
 
 Sprites             ELBO                  reconstruction     MIG               DCI disent.       FactorVAE score
   VAE               -46.9 [-47.3, -46.6]  35.1 [35.0, 35.2]  .09 [.03, .13]    .16 [.08, .21]    .61 [.51, .65]
@@ -36,12 +36,13 @@ Digits              ELBO                  reconstruction     neighbours        l
   DD-VAE            -145 [-145, -144]     128 [127, 128]     .88 [.88, .89]    .81 [.81, .81]
   NVAE, 100 steps   -196 [-236, -178]     167 [146, 209]     .80 [.78, .80]    .81 [.80, .81]
 
-The plain VAE has the best ELBO, as its objective is the ELBO. beta-VAE and beta-TCVAE pay 12 to 13 nats of reconstruction
-on sprites for a DCI of twice the VAE's; in MIG and FactorVAE score beta-VAE's seeds overlap with the VAE's, and of
-beta-TCVAE only the FactorVAE score lies above it in all seeds. FactorVAE at gamma 5 reconstructs nearly as the VAE does,
-and no difference in its code was found. SAP parts nobody but the last two (all medians below .06). DD-VAE's sparse prior
-costs the most and disentangles least. Digits' classes are told alike by all flat methods but DD-VAE (neighbours) and
-FactorVAE (probe), which are two points behind. NVAE in a flat lane's CPU time is behind all of them on digits.
+The plain VAE has the best ELBO, as its objective is the ELBO. beta-VAE and beta-TCVAE pay 12 to 13 nats of
+reconstruction on sprites for a DCI of twice the VAE's; in MIG and FactorVAE score beta-VAE's seeds overlap with the
+VAE's, and of beta-TCVAE only the FactorVAE score lies above it in all seeds. FactorVAE at gamma 5 reconstructs nearly
+as the VAE does, and no difference in its code was found. SAP parts nobody but the last two (all medians below .06).
+DD-VAE's sparse prior costs the most and disentangles least. Digits' classes are told alike by all flat methods but
+DD-VAE (neighbours) and FactorVAE (probe), which are two points behind. NVAE in a flat lane's CPU time is behind all of
+them on digits.
 """
 
 import json
@@ -183,6 +184,7 @@ def draw(rows):
                 axes.plot([np.median(here)] * 2, [row - 0.3, row + 0.3], color="#222222", linewidth=1.8, zorder=2)
             lower = " ↓" if column in ("reconstruction", "kl") else ""
             short = {"reconstruction": "Reconstr.", "dci_disentanglement": "DCI dis.", "knn_accuracy": "10-NN accuracy"}
+            short |= {"linear_probe": "Linear probe"}
             axes.set_title(
                 short.get(column, wording.title(column).removesuffix(" score")) + lower, loc="left", fontsize=12
             )
