@@ -19,7 +19,9 @@ def results(codes, kl=KL, information=None):
     found = respond(codes, FACTORS, SIZES)
     shown = Showcase("best", 0, blank, blank, blank, np.zeros(0), kl, information, responses=found)
     lane = {"lane": 0, "objective": "vae", "architecture": "conv", "status": "ok"}
-    return Results({}, {}, [lane], (), (), (), {}, {}, kl[None], [shown], ("shape", "x_position", "colour"))
+    made = Results({}, {}, [lane], (), (), (), {}, {}, kl[None], [shown])
+    made.factor_names = ("shape", "x_position", "colour")
+    return made
 
 
 @pytest.fixture(scope="module")
