@@ -1,20 +1,55 @@
-"""Four fake CPU devices for every test, set before JAX starts; where real data for tests lies."""
+"""Four fake CPU devices for every test, set before JAX starts; what is compiled, and how; where real data lies."""
 
+import atexit
+import gc
 import os
 import pathlib
+import shutil
+import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+COUNT = "--xla_force_host_platform_device_count"
+if COUNT not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {COUNT}=4".strip()
 
-# What one run compiled must not decide what another tests; subprocesses that test the cache turn it on.
-os.environ["JAX_ENABLE_COMPILATION_CACHE"] = "false"
+# The processes of one run compile a program once between them; what another run compiled decides nothing.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    compiled = tempfile.mkdtemp(prefix="compiled_by_tests_")
+    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
+import jax
 import pytest
 
 pytest_plugins = ["tiny_sweep"]
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+# Each compiled program maps some memory, and Linux kills a process that asks for more than 65,530 maps.
+MAPS = pathlib.Path("/proc/self/maps")
+MANY_MAPS = 15_000
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_compiled_programs():
+    """Forget at the end of a file what was compiled, where the process holds a good part of the maps it may have."""
+    yield
+    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > MANY_MAPS:
+        jax.clear_caches()
+        gc.collect()
+
+
+def pytest_configure(config):
+    """Let XLA optimise little where compiling is most of the work; tests that train in earnest (-m slow) need it."""
+    if config.option.markexpr == "not slow" and "optimization_level" not in os.environ["XLA_FLAGS"]:
+        os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
+
+
+def xla_flags(devices: int | None = None) -> str:
+    """Return XLA's flags for a process that a test starts: as many CPU devices, or as many as it chooses itself."""
+    kept = [flag for flag in os.environ["XLA_FLAGS"].split() if not flag.startswith(COUNT)]
+    return " ".join(kept + ([f"{COUNT}={devices}"] if devices else []))
 
 
 @pytest.fixture(scope="session")

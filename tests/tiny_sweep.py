@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 
-from conftest import ROOT
+from conftest import ROOT, xla_flags
 from jaxvae import cli
 from jaxvae.report import saving
 
@@ -68,7 +68,7 @@ def start(*arguments, **environment):
     """Start the command line in a process of its own."""
     return subprocess.Popen(
         [sys.executable, ROOT / "run_sweep.py", *map(str, arguments)],
-        env=os.environ | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"} | environment,
+        env=os.environ | {"XLA_FLAGS": xla_flags(), "JAX_PLATFORMS": "cpu", "PYTHONUNBUFFERED": "1"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

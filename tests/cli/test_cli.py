@@ -14,7 +14,7 @@ import pytest
 from absl.testing import flagsaver
 
 import jaxvae
-from conftest import ROOT
+from conftest import ROOT, xla_flags
 from jaxvae import cli, evaluate, report
 from jaxvae.training.checkpoint import Checkpoints
 from jaxvae.training.workdir import read_table
@@ -332,7 +332,7 @@ def test_a_sweep_opens_with_other_devices_and_without_its_data(finished):
         f"sweep = jaxvae.load_sweep({str(finished)!r})\n"
         "print(jax.device_count(), float(np.asarray(sweep.select(lane=5).decode(np.zeros((1, 3)))).sum()))"
     )
-    environment = os.environ | {"XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    environment = os.environ | {"XLA_FLAGS": xla_flags(), "JAX_PLATFORMS": "cpu"}
     printed = subprocess.check_output([sys.executable, "-c", code], env=environment, cwd=ROOT, text=True).split()
     here = float(np.asarray(jaxvae.load_sweep(finished).model(5).decode(np.zeros((1, 3)))).sum())
     assert printed[0] == "1" and float(printed[1]) == pytest.approx(here, rel=1e-5)

@@ -13,13 +13,14 @@ import jaxvae
 from conftest import ROOT
 
 ON = {"JAX_ENABLE_COMPILATION_CACHE": "true", "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+OWN = ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")  # of the tests themselves
 
 
 def run(*arguments, **environment):
     """Run Python to its end; return all that it printed."""
     ended = subprocess.run(
         [sys.executable, *map(str, arguments)],
-        env=os.environ | ON | environment,
+        env={name: value for name, value in os.environ.items() if name not in OWN} | ON | environment,
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

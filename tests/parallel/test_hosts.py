@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import jaxvae
-from conftest import ROOT
+from conftest import ROOT, xla_flags
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import fetch, make_mesh, mesh_of, put_lanes, spread
 from jaxvae.training.checkpoint import Checkpoints
@@ -40,7 +40,7 @@ def start(*arguments, devices):
     return subprocess.Popen(
         [sys.executable, ROOT / "run_sweep.py", *map(str, arguments)],
         env=os.environ
-        | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "JAX_PLATFORMS": "cpu"}
+        | {"XLA_FLAGS": xla_flags(devices), "JAX_PLATFORMS": "cpu"}
         | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

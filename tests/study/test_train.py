@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import jaxvae
-from conftest import ROOT
+from conftest import ROOT, xla_flags
 from jaxvae.report import saving
 from jaxvae.training import loop
 from jaxvae.types import InputError
@@ -251,7 +251,7 @@ print(codes.dtype, *sorted(sweep.results[1].items()), float(codes.sum()), float(
 def script(images, before=""):
     done = subprocess.run(
         [sys.executable, "-c", SCRIPT.format(images=str(images), before=before)],
-        env=os.environ | {"XLA_FLAGS": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        env=os.environ | {"XLA_FLAGS": xla_flags(), "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0 and "checkpoint" not in done.stderr, done.stderr
     return done.stdout.splitlines()
@@ -281,7 +281,7 @@ def test_a_notebook_cell_trains_and_shows_the_sweep(images, tmp_path):
     ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     book.cells[4].metadata.tags = ["raises-exception"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": xla_flags()}
     nbclient.NotebookClient(book, timeout=240, resources={"metadata": {"path": str(tmp_path)}}).execute(env=environment)
     shown = book.cells[1].outputs
     (table,) = [output["data"]["text/html"] for output in shown if "data" in output]

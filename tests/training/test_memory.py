@@ -134,7 +134,7 @@ def test_bytes_read_easily(number, text):
 # What is needed
 
 
-@pytest.mark.parametrize("mode", ["map", "vmap"])
+@pytest.mark.parametrize("mode", ["map", pytest.param("vmap", marks=pytest.mark.slow)])
 def test_prediction_is_what_the_arrays_take_and_grows_by_the_lane(data, mode):
     program = Program("mlp", "beta_vae", SHAPE, latent_dim=3, batch_size=8)
     mesh = make_mesh(16)
@@ -235,7 +235,7 @@ def room_for(lanes, monkeypatch, chosen, data):
     monkeypatch.setattr(memory, "available", lambda _: Memory(memory.UNKNOWN, takes.host / (1 - memory.MARGIN) + 1))
 
 
-@pytest.mark.parametrize("max_lanes", ["auto", 64])
+@pytest.mark.parametrize("max_lanes", ["auto", pytest.param(64, marks=pytest.mark.slow)])
 def test_fewer_lanes_at_a_time_where_memory_is_short(data, whole, tmp_path, monkeypatch, max_lanes):
     chosen = given(max_lanes=max_lanes)
     room_for(4, monkeypatch, chosen, data)
@@ -269,7 +269,7 @@ def exhausted_above(lanes, monkeypatch, after=0):
     monkeypatch.setattr(placing, "place", placed)
 
 
-@pytest.mark.parametrize("after", [0, 1, 3])
+@pytest.mark.parametrize("after", [0, pytest.param(1, marks=pytest.mark.slow), 3])
 def test_out_of_memory_at_a_step_halves_the_waves_and_loses_nothing(data, whole, tmp_path, monkeypatch, after):
     exhausted_above(4, monkeypatch, after)
     said = fit(given(), data, tmp_path / "run")
@@ -311,7 +311,10 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
 
-@pytest.mark.parametrize("moment", range(6))
+MOMENTS = [m if m in (1, 3) else pytest.param(m, marks=pytest.mark.slow) for m in range(6)]
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
 def test_a_kill_while_a_wave_is_split_loses_nothing(data, whole, tmp_path, monkeypatch, moment):
     path = tmp_path / "run"
     with monkeypatch.context() as patch:

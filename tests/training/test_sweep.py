@@ -55,7 +55,10 @@ def assert_equal(a, b):
 SWEPT = {"seed": [0, 1, 2], "beta": [1.0, 4.0, 2.0], "gamma": [0.0, 10.0, 5.0], "lr": [1e-3, 5e-4, 1e-3]}
 
 
-@pytest.mark.parametrize(("mode", "devices"), [("vmap", 1), ("vmap", 4), ("map", 1), ("map", 3)])
+ONE_DEVICE = [pytest.param(mode, 1, marks=pytest.mark.slow) for mode in ("vmap", "map")]
+
+
+@pytest.mark.parametrize(("mode", "devices"), [*ONE_DEVICE, ("vmap", 4), ("map", 3)])
 def test_every_lane_equals_a_solo_run(data, mode, devices):
     state, _ = train(lanes(**SWEPT), data, 20, mode=mode, devices=devices)
     for index in range(3):
