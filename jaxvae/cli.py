@@ -21,8 +21,9 @@ from jaxvae import catalogue, data, plugins, study
 from jaxvae.data import telling
 from jaxvae.parallel import hosts
 from jaxvae.parallel.machine import keep_compiled, use_every_core
-from jaxvae.training import loop, spec, workdir
+from jaxvae.training import loop, spec
 from jaxvae.training.declared import Declared, every_size
+from jaxvae.training.records import read_spec
 from jaxvae.types import InputError
 
 QUICKSTART = pathlib.Path(__file__).with_name("quickstart.flags")
@@ -65,6 +66,12 @@ flags.DEFINE_float(
 flags.DEFINE_integer("log_every", DEFAULT.log_every, "Steps between rows of history.csv.")
 flags.DEFINE_string("workdir", None, "Where everything is kept. Default: runs/OBJECTIVE_DATASET.")
 flags.DEFINE_bool("resume", None, "Go on from what the workdir holds. Default: if it holds this very sweep.")
+flags.DEFINE_enum(
+    "resume_from",
+    "latest",
+    ["latest", "last_good"],
+    "The checkpoint to go on from. last_good: where the latest is damaged, the one before it; what that costs is said.",
+)
 flags.DEFINE_bool("overwrite", False, "Delete the sweep that the workdir holds, and start anew.")
 flags.DEFINE_string(
     "lanes", DEFAULT.lanes, "vmap, map, split, or auto: the one that a short measurement finds fastest."
@@ -206,7 +213,7 @@ def folder(chosen: spec.Spec) -> pathlib.Path:
 
 def spec_from_workdir() -> spec.Spec:
     """Return the sweep in the workdir, with what flags say of how to run and score it."""
-    saved = spec.from_json(workdir.read_json(pathlib.Path(FLAGS.workdir) / "spec.json"))
+    saved = spec.from_json(read_spec(pathlib.Path(FLAGS.workdir)))
     given: dict[str, Any] = {name: getattr(FLAGS, name) for name in OF_SPEC if FLAGS[name].present}
     if FLAGS["max_lanes"].present:
         given["max_lanes"] = max_lanes()
@@ -258,7 +265,8 @@ def main(_) -> None:
             telling.show()
             job = study.check_named(chosen, shlex.join(["python", *sys.argv]))
             keep_compiled(FLAGS.compilation_cache)
-            study.run(job, path, resume=FLAGS.resume, overwrite=FLAGS.overwrite)
+            go_back = FLAGS.resume_from == "last_good"
+            study.run(job, path, resume=FLAGS.resume, overwrite=FLAGS.overwrite, go_back=go_back)
     except hosts.Left as left:
         if str(left):
             print(f"{command_name()}: {left}", file=sys.stderr)

@@ -4,7 +4,6 @@ import numpy as np
 
 from jaxvae.evaluate.ranking import rank
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.training.workdir import read_json
 from jaxvae.types import InputError, Results
 
 
@@ -22,7 +21,7 @@ def from_table(sweep: SavedSweep) -> Results:
     main_score, ranked = rank(sweep.results)
     return Results(
         spec=sweep.spec,
-        environment=read_json(sweep.path / "run.json").get("environment", {}),
+        environment=sweep.environment,
         lanes=sweep.results,
         hyper_names=sweep.hyper_names,
         swept=sweep.swept,

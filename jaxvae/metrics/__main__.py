@@ -9,7 +9,6 @@ import csv
 import io
 import json
 import math
-import os
 import pathlib
 import sys
 import zipfile
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxvae import metrics
+from jaxvae import files, metrics
 from jaxvae.metrics import listing
 from jaxvae.types import InputError, look_up
 
@@ -160,12 +159,7 @@ def _finite(value: float) -> float | None:
 
 def _write(target: pathlib.Path, text: str) -> None:
     """Write a file whole or not at all."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.replace(target, text)
     print(f"written: {target}")
 
 

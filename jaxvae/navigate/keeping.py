@@ -10,7 +10,6 @@ import dataclasses
 import json
 import os
 import pathlib
-import shutil
 import typing
 import zipfile
 import zlib
@@ -20,6 +19,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxvae import files
 from jaxvae.data.grid import Dataset
 from jaxvae.navigate.results import Navigation
 from jaxvae.navigate.scores import Interval
@@ -84,7 +84,9 @@ class Keep:
         elif self.path.exists() and any(self.path.iterdir()):
             raise StudyError(f"{self.path} is there and holds no study of attributes: choose an empty or a new folder")
         try:
-            (self.path / "parts").mkdir(parents=True, exist_ok=True)
+            files.make_folder(self.path / "parts")
+            files.remove_temporary(self.path / "parts")
+            files.remove_temporary(self.path / "figures")
             workdir.write_json(note, asked)
         except OSError as error:
             raise StudyError(f"{self.path} cannot be written ({error.strerror or error})") from None
@@ -115,10 +117,8 @@ class Keep:
         return longest
 
     def _clear(self) -> None:
-        for name in FOLDERS:
-            shutil.rmtree(self.path / name, ignore_errors=True)
-        for name in OWNED:
-            (self.path / name).unlink(missing_ok=True)
+        for name in (*FOLDERS, *OWNED):
+            files.remove(self.path / name)
 
 
 def save(results: Navigation, path: str | os.PathLike[str]) -> None:
@@ -186,18 +186,15 @@ def _gather(name: str, kind: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 def write_arrays(file: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
     """Write an .npz whole or not at all."""
-    temporary = file.with_name(f".{file.stem}.{os.getpid()}.tmp.npz")
     try:
-        np.savez(temporary, **arrays)
-        os.replace(temporary, file)
+        with files.replacing(file) as opened:
+            np.savez(opened, **arrays)
     except OSError as error:
         raise StudyError(f"{file} cannot be written ({error.strerror or error})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_json(path: pathlib.Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(files.read(path))
     except (OSError, ValueError) as error:
         raise StudyError(f"{path} cannot be read ({error}); delete its folder, or choose another") from None

@@ -5,6 +5,7 @@ alive, so no one waits for ever on one that is gone, and nothing of it is compil
 """
 
 import contextlib
+import ipaddress
 import json
 import os
 import socket
@@ -84,7 +85,8 @@ def initialise(
             if process_id == 0:
                 say(f"waiting for {num_processes} processes at {coordinator}")
             _knock(coordinator, answer=process_id == 0)
-            _connect(coordinator, num_processes, process_id, cluster_detection_method="deactivate")
+            options = {"cluster_detection_method": "deactivate", "coordinator_bind_address": _listen_at(coordinator)}
+            _connect(coordinator, num_processes, process_id, **options)
         jax.devices()  # waits for the devices of all, so no process may fail before it has told its own
     except (RuntimeError, ValueError, OSError) as error:
         words = " ".join(str(error).split())[:200]
@@ -110,9 +112,11 @@ def _knock(coordinator: str, *, answer: bool) -> None:
     host, _, port = coordinator.rpartition(":")
     host = host.strip("[]")
     if answer:
-        with socket.socket() as probe:
+        here = _listen_at(coordinator)
+        family = socket.AF_INET6 if here and ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as JAX does: a port just left is free
-            probe.bind(("", int(port)))
+            probe.bind((host if here else "", int(port)))
         return
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
@@ -123,6 +127,19 @@ def _knock(coordinator: str, *, answer: bool) -> None:
             if time.monotonic() > deadline:
                 raise OSError(f"no answer from {coordinator} for {PATIENCE_SECONDS} s: {error}") from None
             time.sleep(0.2)
+
+
+def _listen_at(coordinator: str) -> str | None:
+    """Return the address at which process 0 listens: where all are on this machine, nobody else can reach it.
+
+    None is every address of the machine, by which others know it.
+    """
+    host = coordinator.rpartition(":")[0].strip("[]")
+    try:
+        is_here = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_here = host.lower() == "localhost"
+    return coordinator if is_here else None
 
 
 def _check(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:

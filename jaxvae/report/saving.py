@@ -6,6 +6,7 @@ import pathlib
 
 from matplotlib.figure import Figure
 
+from jaxvae import files
 from jaxvae.report import style
 from jaxvae.report.page import write_report
 from jaxvae.report.plots import PLOTS
@@ -20,7 +21,7 @@ def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[st
         {name: path} in the order of PLOTS; a plot that returns several figures gives PLOT_KEY for each.
     """
     directory = pathlib.Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    files.make_folder(directory)
     saved = {}
     for name, plot in PLOTS.items():
         try:
@@ -44,10 +45,5 @@ def write_all(results: Results, directory: pathlib.Path) -> pathlib.Path:
 
 def save_figure(made: Figure, path: pathlib.Path) -> pathlib.Path:
     """Write one figure as PNG, atomically."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(style.as_png(made))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    files.replace(path, style.as_png(made))
     return path

@@ -1,9 +1,9 @@
 """One network in a folder of its own, weights as safetensors: opened without what it is from. Knows no module."""
 
+import contextlib
 import json
 import os
 import pathlib
-import shutil
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import safetensors
 import safetensors.numpy
 from flax import traverse_util
 
+from jaxvae import files
 from jaxvae.types import InputError, Networks, Program
 from jaxvae.version import __version__
 
@@ -34,7 +35,7 @@ class ModelError(InputError):
 
 
 def write_folder(
-    path: str | os.PathLike[str], weights: dict[str, Any], said: dict[str, Any], files: Files, *, overwrite: bool
+    path: str | os.PathLike[str], weights: dict[str, Any], said: dict[str, Any], named: Files, *, overwrite: bool
 ) -> pathlib.Path:
     """Write weights, nested dictionaries of arrays, and what is said of them, JSON types, as a folder.
 
@@ -44,37 +45,42 @@ def write_folder(
         ModelError: something is there already, or the folder cannot be written.
     """
     path = pathlib.Path(path).expanduser()
-    if path.exists():
-        is_one = path.is_dir() and {p.name for p in path.iterdir()} == {files.weights, files.about}
+    if os.path.lexists(path):
+        is_one = files.is_folder(path) and {p.name for p in path.iterdir()} == {named.weights, named.about}
         if not (overwrite and is_one):
-            remedy = "overwrite=True replaces it" if is_one else f"it is not {files.kind}, and is left alone"
+            remedy = "overwrite=True replaces it" if is_one else f"it is not {named.kind}, and is left alone"
             raise ModelError(f"{path} is there already; choose another folder ({remedy})")
     flat = traverse_util.flatten_dict(weights, sep="/")
     arrays = {name: np.ascontiguousarray(np.asarray(leaf, np.float32)) for name, leaf in flat.items()}
     said = {"format": FORMAT, "jaxvae": __version__} | said
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = files.temporary_beside(path)
     try:
         temporary.mkdir(parents=True)
-        safetensors.numpy.save_file(arrays, temporary / files.weights)
-        (temporary / files.about).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-        if path.exists():
-            shutil.rmtree(path)
+        safetensors.numpy.save_file(arrays, temporary / named.weights)
+        files.replace(temporary / named.about, json.dumps(said, indent=2) + "\n")
+        files.sync(temporary / named.weights)
+        before = files.temporary_beside(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(path, before)  # a kill from here on leaves one of the two whole
         os.replace(temporary, path)
+        files.sync(path.parent)
+        files.remove(before)
     except OSError as error:
         raise ModelError(f"{path} cannot be written ({error.strerror or error})") from None
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            files.remove(temporary)
     return path
 
 
-def read_folder(path: str | os.PathLike[str], files: Files) -> tuple[dict[str, Any], dict[str, Any]]:
+def read_folder(path: str | os.PathLike[str], named: Files) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the weights and what is said of them, as `write_folder` was given them.
 
     Raises:
         ModelError: the folder holds no such network, its files are damaged, or a newer version wrote it.
     """
     path = pathlib.Path(path).expanduser()
-    said, arrays = _read_about(path / files.about, files), _read_arrays(path / files.weights)
+    said, arrays = _read_about(path / named.about, named), _read_arrays(path / named.weights)
     return traverse_util.unflatten_dict(arrays, sep="/"), said
 
 
@@ -110,12 +116,12 @@ def _damaged(path: pathlib.Path, error: Exception) -> ModelError:
     return ModelError(f"{path} is damaged ({type(error).__name__}: {error}); save the model again")
 
 
-def _read_about(path: pathlib.Path, files: Files) -> dict[str, Any]:
+def _read_about(path: pathlib.Path, named: Files) -> dict[str, Any]:
     try:
-        said = json.loads(path.read_text(encoding="utf-8"))
+        said = json.loads(files.read(path))
         known = said["format"]
     except OSError:
-        raise ModelError(f"{path.parent} does not hold {files.kind} (no {path.name})") from None
+        raise ModelError(f"{path.parent} does not hold {named.kind} (no {path.name})") from None
     except (ValueError, TypeError, KeyError) as error:
         raise _damaged(path, error) from None
     if known != FORMAT:
@@ -125,6 +131,8 @@ def _read_about(path: pathlib.Path, files: Files) -> dict[str, Any]:
 
 def _read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
+        if not path.is_file():
+            raise OSError(0, "it is no file")
         return safetensors.numpy.load_file(path)
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror or error})") from None

@@ -1,5 +1,6 @@
 """A trained sweep opened from its folder, on any machine. Knows no objective and no metric."""
 
+import logging
 import os
 import pathlib
 from typing import Any
@@ -9,10 +10,14 @@ import numpy as np
 
 from jaxvae import models
 from jaxvae.saved.model import Model
-from jaxvae.training import workdir
+from jaxvae.training import logged, recovery, workdir
 from jaxvae.training.checkpoint import CheckpointError, Checkpoints
+from jaxvae.training.records import WorkdirError, read_spec
 from jaxvae.training.spec import ask_for_plugins
 from jaxvae.types import InputError, Networks, Program, fate
+
+LOGGER = logging.getLogger("jaxvae.saved")
+"""Says what of a sweep could not be read, and what stands in for it."""
 
 
 class SavedSweep:
@@ -24,29 +29,34 @@ class SavedSweep:
         results: the rows of results.csv; [] before the sweep has been scored.
         history: columns of history.csv: lane, step, loss, nll, kl, …, equally long arrays.
         trained_on: what tells the training set from others, as training.plan.fingerprint says it.
+        environment: where and how it was trained, {} before it has been scored.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         """Open a folder.
 
         Raises:
-            WorkdirError: it does not hold a sweep.
+            WorkdirError: it does not hold a sweep, or spec.json or run.json is damaged and nothing can replace it.
         """
         path = self.path = pathlib.Path(path).expanduser()
         if not (path / "spec.json").exists():
-            raise workdir.WorkdirError(f"{path} does not hold a sweep (no spec.json)")
-        if not (path / "run.json").exists():
-            raise workdir.WorkdirError(f"the sweep in {path} has not started to train yet")
-        self.spec = workdir.read_json(path / "spec.json")
-        run = workdir.read_json(path / "run.json")
-        try:
-            self._waves = run["waves"]
-            self.lanes = [lane for wave in self._waves for lane in wave["lanes"]]
-            self.trained_on = run.get("data")
-        except KeyError as error:
-            raise workdir.WorkdirError(f"{path / 'run.json'} lacks {error}; is this the folder of a sweep?") from None
-        self.results = workdir.read_table(path / "results.csv") if (path / "results.csv").exists() else []
-        self.history = workdir.read_columns(path / "history.csv") if (path / "history.csv").exists() else {}
+            raise WorkdirError(f"{path} does not hold a sweep (no spec.json)")
+        self.spec = read_spec(path)
+        run, problem = recovery.notes(path)
+        if run is None:
+            raise WorkdirError(f"the sweep in {path} has not started to train yet")
+        self._waves = run["waves"]
+        self.lanes = [lane for wave in self._waves for lane in wave["lanes"]]
+        if [lane["lane"] for lane in self.lanes] != list(range(len(self.lanes))):
+            raise WorkdirError(f"{problem}, which do not tell of all lanes; the command that trained it goes on")
+        self.trained_on = run["data"]
+        self.environment = run.get("environment", {})
+        self.results, lost = _read_results(path / "results.csv", self.lanes)
+        history = logged.read(path / "history.csv")
+        self.history = logged.as_columns(history)
+        for line in (problem, lost, history.problem):
+            if line:
+                LOGGER.warning("%s: %s", path, line)
 
     def __repr__(self) -> str:
         return f"Sweep({self.path}, {len(self.lanes)} lanes, {'scored' if self.results else 'not scored'})"
@@ -76,7 +86,7 @@ class SavedSweep:
         """
         wave = self._waves[number]
         directory = self.path / wave["directory"]
-        checkpoints = Checkpoints(directory)
+        checkpoints = Checkpoints(directory, {"wave": wave, "mode": None, "data": self.trained_on})
         try:
             step = checkpoints.latest()
             if step is None:
@@ -134,6 +144,23 @@ class SavedSweep:
         varying = {n: sorted({lane.get(n) for lane in candidates}, key=str) for n in sorted(known - {"lane"})}
         choice = "; ".join(f"{n} {', '.join(map(str, v[:12]))}" for n, v in varying.items() if len(v) > 1)
         raise InputError(f"{len(found) or 'no'} lanes have {wanted}; choose among {choice or 'lane numbers'}")
+
+
+def _read_results(path: pathlib.Path, lanes: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
+    """Return the rows of results.csv, [] where there is none or it is damaged, and what is wrong with it."""
+    if not path.exists():
+        return [], ""
+    try:
+        rows = workdir.read_table(path)
+    except WorkdirError as error:
+        return [], str(error)
+    told = [(row.get("lane"), row.get("objective"), row.get("architecture")) for row in rows]
+    if told == [(lane["lane"], lane["objective"], lane["architecture"]) for lane in lanes] and "status" in rows[0]:
+        return rows, ""
+    return (
+        [],
+        "results.csv is damaged, and its scores are left out; rescore() or the command that trained it makes them anew",
+    )
 
 
 def _same(value: Any, wanted: Any) -> bool:

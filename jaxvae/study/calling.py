@@ -45,6 +45,7 @@ def train(
     workdir: str | pathlib.Path | None = None,
     resume: bool | None = None,
     overwrite: bool = False,
+    resume_from: str = "latest",
     plugins: Sequence[str] | str = (),
     say: Callable[[str], None] | None = print,
     **settings: Any,
@@ -71,6 +72,7 @@ def train(
         workdir: where everything is kept; None for a temporary folder that goes when the returned sweep does.
         resume: True: there must be something to go on with; False: there must not; None: go on if there is.
         overwrite: delete the sweep that the workdir holds, and start anew.
+        resume_from: "last_good": where the latest checkpoint is damaged, go on from the one before it.
         plugins: files and modules to run first (see jaxvae.load_plugins).
         say: prints a line; None for silence.
         **settings: fields of a spec by name (steps=, batch_size=, latent_dim=, lr=, likelihood=, dtype=, metrics=,
@@ -86,15 +88,17 @@ def train(
     given = {"factors": factors, "labels": labels, "factor_names": factor_names}
     others = {"factors": eval_factors, "labels": eval_labels, "factor_names": factor_names}
     job = _job(chosen, data, given, eval_data, others)
+    look_up("resume_from", resume_from, dict.fromkeys(("latest", "last_good")))
+    how = {"resume": resume, "overwrite": overwrite, "go_back": resume_from == "last_good"}
     if workdir is not None:
-        return _run(job, pathlib.Path(workdir).expanduser(), resume, overwrite, say)
+        return _run(job, pathlib.Path(workdir).expanduser(), how, say)
     if hosts.count() > 1:
         raise InputError("several processes train this sweep: give a workdir= on a file system that all of them share")
     path = pathlib.Path(tempfile.mkdtemp(prefix="jaxvae_"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, path, ignore_errors=True)
         try:
-            found = _run(job, path, resume, overwrite, say)
+            found = _run(job, path, how, say)
         except KeyboardInterrupt:
             stack.pop_all()  # what is saved there is all there is
             raise
@@ -181,10 +185,10 @@ def _command(chosen: spec.Spec) -> str:
     return f"jaxvae.train({chosen.dataset!r}, objective={','.join(chosen.objectives)!r}, sweep: {axes or 'none'})"
 
 
-def _run(job: Job, path: pathlib.Path, resume: bool | None, overwrite: bool, say: Callable[[str], None]) -> Sweep:
+def _run(job: Job, path: pathlib.Path, how: dict[str, Any], say: Callable[[str], None]) -> Sweep:
     try:
         with hosts.as_one():
-            return run(job, path, resume=resume, overwrite=overwrite, say=say)
+            return run(job, path, **how, say=say)
     except loop.Interrupted as stop:
         if stop.args[0] == signal.SIGINT:
             raise KeyboardInterrupt(f"saved in {path}; the same call with workdir={str(path)!r} goes on") from None

@@ -15,7 +15,8 @@ from jaxvae.data import Dataset, rules
 from jaxvae.parallel import hosts
 from jaxvae.parallel.machine import device_name
 from jaxvae.study.sweep import Sweep
-from jaxvae.training import loop, seeing, spec, workdir
+from jaxvae.training import loop, plan, seeing, spec, workdir
+from jaxvae.training.records import read_run
 from jaxvae.types import InputError, Results, look_up
 from jaxvae.version import __version__
 
@@ -94,6 +95,7 @@ def run(
     *,
     resume: bool | None = None,
     overwrite: bool = False,
+    go_back: bool = False,
     say: Callable[[str], None] = print,
 ) -> Sweep:
     """Train, score and report a sweep in a folder of its own, going on from what is there.
@@ -103,6 +105,7 @@ def run(
         path: the folder.
         resume: True: there must be something to go on with; False: there must not; None: go on if there is.
         overwrite: delete the sweep that is there, and start anew.
+        go_back: go on from the checkpoint before the newest where that one is damaged.
         say: prints a line.
 
     Raises:
@@ -119,7 +122,7 @@ def run(
         programs = f" of {len(job.groups)} programs" if len(job.groups) > 1 else ""
         say(f"{job.train}\n{num_lanes} lane{'s' * (num_lanes > 1)}{programs}, {job.spec.steps:,} steps each -> {path}")
         watch = evaluate.watch(job.spec.metrics, job.evaluation, is_training_set=job.evaluation is job.train)
-        trained = loop.fit(job.spec, job.groups, job.train, path, say, watch)
+        trained = loop.fit(job.spec, job.groups, job.train, path, say, watch, go_back=go_back)
         facts = _environment(job, path, num_lanes, started, trained) | {"evaluated_on": job.evaluated_on}
         others = None if job.evaluation is job.train else job.train
         results = evaluate.evaluate(Sweep(path), job.evaluation, facts, say, trained_on=others)
@@ -141,11 +144,12 @@ def _environment(job: Job, path: pathlib.Path, num_lanes: int, started: str, tra
 
     A sweep that was only scored now keeps what was said of its training.
     """
-    kept = workdir.read_json(path / "run.json")
+    kept = read_run(path)
     if not trained and "environment" in kept:
         again = {"scored_again": started, "scored_again_on": device_name(), "scored_by": job.command}
         return kept["environment"] | again
-    seconds = sum(kept["seconds"].values())
+    by_wave = plan.trained_seconds(kept, path)
+    seconds = sum(by_wave.values())
     images = num_lanes * job.spec.batch_size * job.spec.steps
     facts = {
         "device": device_name(),
@@ -161,5 +165,5 @@ def _environment(job: Job, path: pathlib.Path, num_lanes: int, started: str, tra
         "lanes_mode": kept["modes"],
         "command": job.command,
     }
-    workdir.write_json(path / "run.json", kept | {"environment": facts})
+    workdir.write_json(path / "run.json", kept | {"seconds": by_wave, "environment": facts})
     return facts

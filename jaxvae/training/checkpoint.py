@@ -3,13 +3,15 @@
 A checkpoint is a nested dictionary of arrays with lanes first, and a small JSON of counters. Every process writes the
 lanes on its own devices, to a folder that all of them see. It is read as NumPy arrays, so neither the devices nor the
 processes nor the classes it was saved with are needed to open it. A checksum of every lane of every array is kept
-beside them, because Orbax reads flipped bits back without a word.
+beside them, because Orbax reads flipped bits back without a word. The counters say what the checkpoint belongs to, with
+a checksum of their own.
 """
 
 import contextlib
 import itertools
 import logging
 import pathlib
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +24,8 @@ from flax import traverse_util
 
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import own_shards
+from jaxvae.training.records import Label, check_counters, common, sealed
+from jaxvae.training.schema import Wrong
 from jaxvae.types import InputError
 
 # TensorStore's half-finished reads report a damaged file a second time, after we have.
@@ -30,10 +34,23 @@ logging.getLogger("asyncio").setLevel(logging.CRITICAL)
 
 def _is_wanted(record: logging.LogRecord) -> bool:
     """Keep Orbax's diary of every save out of scripts that let absl say what it likes."""
-    return record.levelno >= logging.ERROR or "orbax" not in record.pathname
+    return record.levelno > logging.ERROR or "orbax" not in record.pathname  # its errors are raised, and told by us
 
 
 logging.getLogger("absl").addFilter(_is_wanted)
+
+
+def _without_late_reads(hook: Any) -> Any:
+    """Return a hook for errors that nobody can catch that keeps one to itself: reads that end after one has failed."""
+
+    def told(late: Any) -> None:
+        if not (isinstance(late.exc_value, RuntimeError) and str(late.exc_value) == "Event loop is closed"):
+            hook(late)
+
+    return told
+
+
+sys.unraisablehook = _without_late_reads(sys.unraisablehook)
 
 
 CHECKSUMS = "checksums"
@@ -55,7 +72,8 @@ def _nested(tree: Any) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     """Return class and first line of an error, not too long."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:200]
+    words = " ".join(str(error).split())
+    return (words if isinstance(error, Wrong) else f"{type(error).__name__}: {words}")[:200]
 
 
 def as_tree(nested: dict[str, Any], template: Any) -> Any:
@@ -99,10 +117,15 @@ class Checkpoints:
     """The checkpoints of one wave in one directory, the last two kept.
 
     Any process may open them by itself to read; to write (`create`) all open, save, wait and close together.
+
+    Args:
+        directory: where they lie.
+        label: what they must belong to; it goes into those that are written, and those that are read are held to it.
+        create: whether any will be written.
     """
 
-    def __init__(self, directory: pathlib.Path, *, create: bool = False):
-        self.directory = directory.absolute()
+    def __init__(self, directory: pathlib.Path, label: Label | None = None, *, create: bool = False):
+        self.directory, self._label = directory.absolute(), label
         if create:  # Orbax makes no directory for a named set of processes
             hosts.by_first(self.directory.mkdir, 0o777, True, True)
         # Processes that are named meet at the coordination service, all processes by a computation on their devices.
@@ -123,8 +146,19 @@ class Checkpoints:
         )
 
     def latest(self) -> int | None:
-        """Return the step of the newest finished checkpoint, or None."""
-        return self._manager.latest_step()
+        """Return the step of the newest finished checkpoint, or None.
+
+        Raises:
+            CheckpointError: its counters are damaged, or it belongs to another step or wave.
+        """
+        steps = self.steps()
+        if steps:
+            self.counters(steps[-1])
+        return steps[-1] if steps else None
+
+    def steps(self) -> list[int]:
+        """Return the steps of all finished checkpoints, the newest last, as their folders are called."""
+        return sorted(self._manager.all_steps())
 
     def save(self, step: int, state: Any, counters: dict[str, Any]) -> None:
         """Copy a state to the host and write it in the background; it may be donated afterwards.
@@ -132,7 +166,8 @@ class Checkpoints:
         Args:
             step: the number to keep it under.
             state: a pytree of arrays [R, ...], lanes split over the devices of all processes alike.
-            counters: JSON types; "lanes" is how many of the R lanes are real, the others only pad the devices.
+            counters: JSON types; "lanes" is how many of the R lanes are real, the others only pad the devices;
+                "seconds" is how long they have been trained.
 
         Raises:
             CheckpointError: this or the save before it cannot be written.
@@ -142,13 +177,37 @@ class Checkpoints:
             # Orbax copies from an accelerator, but on CPU it writes the very memory that the next step is given.
             arrays = _copy(arrays)
         nested = traverse_util.unflatten_dict(arrays | {CHECKSUMS: _checksums(arrays)}, sep="/")
+        said = counters | {"step": step, "arrays": list(arrays)} | ({"label": self._label} if self._label else {})
         with self._writing():
             self._manager.save(
                 step,
-                args=ocp.args.Composite(
-                    state=ocp.args.PyTreeSave(nested), counters=ocp.args.JsonSave(counters | {"arrays": list(arrays)})
-                ),
+                args=ocp.args.Composite(state=ocp.args.PyTreeSave(nested), counters=ocp.args.JsonSave(sealed(said))),
             )
+
+    def counters(self, step: int) -> dict[str, Any]:
+        """Read what a checkpoint says of itself: "step", "seconds", "label" where it was written with one, ….
+
+        Raises:
+            CheckpointError: the file is damaged or missing, or the checkpoint belongs to another step or wave.
+        """
+        with self._reading(step):
+            restored = self._manager.restore(step, args=ocp.args.Composite(counters=ocp.args.JsonRestore()))
+            return self._checked(restored["counters"], step)
+
+    def _checked(self, counters: Any, step: int) -> dict[str, Any]:
+        """Return counters that are whole and belong here; raise Wrong for others."""
+        check_counters(counters)
+        if counters["step"] != step:
+            raise Wrong(f"it says that it is of step {counters['step']}: somebody has renamed it")
+        here, there = self._label, counters.get("label")
+        if here is None:
+            return counters
+        if there and not (common(there["wave"], here["wave"]) and common(there["data"], here["data"])):
+            raise Wrong(f"it says that it is of {there['wave']['directory']}, with other lanes, programs or data")
+        lanes = len(here["wave"]["lanes"])
+        if counters.get("lanes", lanes) != lanes:
+            raise Wrong(f"it says that it holds {counters['lanes']} lanes, and {lanes} belong there")
+        return counters
 
     def restore(self, step: int, only: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, Any]]:
         """Read the checkpoint of a step: (nested dictionary of NumPy arrays, counters).
@@ -160,8 +219,7 @@ class Checkpoints:
         Raises:
             CheckpointError: the files are damaged or missing.
         """
-        path = self.directory / str(step)
-        try:
+        with self._reading(step):
             shapes = traverse_util.flatten_dict(self._manager.item_metadata(step)["state"].tree, sep="/")
             only = (*only, CHECKSUMS) if only else tuple(shapes)
             kept = {n: s for n, s in shapes.items() if any(f"{n}/".startswith(f"{o}/") for o in only)}
@@ -174,7 +232,8 @@ class Checkpoints:
                     counters=ocp.args.JsonRestore(),
                 ),
             )
-            arrays, counters = traverse_util.flatten_dict(restored["state"], sep="/"), restored["counters"]
+            arrays = traverse_util.flatten_dict(restored["state"], sep="/")
+            counters = self._checked(restored["counters"], step)
             if CHECKSUMS in arrays:
                 saved, names = arrays.pop(CHECKSUMS), counters["arrays"]
                 wrong = (_checksums(arrays) != saved[:, [names.index(name) for name in arrays]]).any(0)
@@ -183,13 +242,28 @@ class Checkpoints:
                 wrong = [zlib.crc32(np.ascontiguousarray(array)) != sums[name] for name, array in arrays.items()]
             for name, differs in zip(arrays, wrong, strict=True):
                 if differs:
-                    raise CheckpointError(f"{name} does not match its checksum")
-            arrays = {name: array[: counters.get("lanes")] for name, array in arrays.items()}
-            return traverse_util.unflatten_dict(arrays, sep="/"), counters
+                    raise Wrong(f"{name} does not match its checksum")
+            lanes = counters.get("lanes", len(self._label["wave"]["lanes"]) if self._label else None)
+            if lanes is not None and any(len(array) < lanes for array in arrays.values()):
+                raise Wrong(f"it holds fewer than {lanes} lanes")
+            return traverse_util.unflatten_dict(
+                {name: array[:lanes] for name, array in arrays.items()}, sep="/"
+            ), counters
+
+    @contextlib.contextmanager
+    def _reading(self, step: int) -> Iterator[None]:
+        try:
+            yield
         except Exception as error:  # Orbax and TensorStore raise a dozen kinds for damaged files
+            before = [other for other in self.steps() if other < step]
+            remedy = "none is before it: bring it back, or start anew with --overwrite"
+            if before:
+                remedy = (
+                    f"bring it back, or --resume_from=last_good goes on from step {before[-1]:,} and takes "
+                    f"{step - before[-1]:,} steps anew"
+                )
             raise CheckpointError(
-                f"checkpoint {path} is damaged ({_reason(error)}); "
-                "delete that directory to go on from the one before it, or start anew with --overwrite"
+                f"checkpoint {self.directory / str(step)} is damaged ({_reason(error)}); {remedy}"
             ) from error
 
     @contextlib.contextmanager
@@ -200,7 +274,7 @@ class Checkpoints:
         except Exception as error:  # of Orbax, TensorStore, or the file system
             raise CheckpointError(
                 f"cannot write a checkpoint to {self.directory} ({_reason(error)}); "
-                f"free space there, and the same command goes on from step {self.latest() or 0}"
+                f"free space there, and the same command goes on from step {self._manager.latest_step() or 0}"
             ) from error
 
     def wait(self) -> None:

@@ -2,17 +2,19 @@
 
 import contextlib
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxvae.data.grid import Dataset
-from jaxvae.training import sweep, workdir
+from jaxvae.parallel import hosts
+from jaxvae.training import logged, sweep, workdir
 from jaxvae.training.checkpoint import Checkpoints
-from jaxvae.training.spec import Group
+from jaxvae.training.plan import Plan
+from jaxvae.training.spec import Group, Spec
 from jaxvae.training.waves import Wave
-from jaxvae.types import Watch
+from jaxvae.types import STALLED, Watch
 
 
 def open_table(groups: Sequence[Group], data: Dataset, path: pathlib.Path, watch: Watch | None) -> workdir.Table:
@@ -28,17 +30,28 @@ def open_table(groups: Sequence[Group], data: Dataset, path: pathlib.Path, watch
     scores = watch.columns if watch else ()
     if clash := sorted(set(scores) & set(names)):
         raise ValueError(f"{', '.join(clash)} names both a score and what an objective logs")
-    there = _read(path / "history.csv")
-    return workdir.Table(
-        path / "history.csv", dict.fromkeys(["lane", "step", *names, *(there[0] if there else ()), *scores])
-    )
+    there = logged.read(path / "history.csv", ["lane", "step", *names]).columns
+    return workdir.Table(path / "history.csv", dict.fromkeys(["lane", "step", *names, *there, *scores]))
 
 
-def cut_back(table: workdir.Table, plan: Sequence[Wave], path: pathlib.Path) -> None:
-    """Leave only rows that the checkpoints of a plan know; begin the file where there is none."""
-    rows = _read(table.path)
-    saved = _saved_steps(plan, path) if rows else {}
-    table.rewrite([row for row in rows if row["step"] <= saved.get(row["lane"], 0)])
+def cut_back(table: workdir.Table, plan: Plan, path: pathlib.Path, spec: Spec, say: Callable[[str], None]) -> None:
+    """Leave only rows that the checkpoints of a plan know, and say which are gone; begin the file where there is none.
+
+    Raises:
+        CheckpointError: a checkpoint is damaged.
+    """
+    if not hosts.is_first():
+        return
+    stops = _stops(plan, path)
+    found = logged.read(table.path, table.columns)
+    saved = np.zeros(max(stops, default=-1) + 2, np.int64)  # the last is for lanes that nobody knows
+    for lane, (step, _) in stops.items():
+        saved[lane] = step
+    kept = logged.only(found, found.steps <= saved[np.minimum(found.lanes, len(saved) - 1)])
+    table.rewrite_lines(kept.columns, kept.lines)
+    lacking = logged.gone(kept, spec.log_every, spec.steps, stops)
+    if found.problem or lacking:
+        say(f"{found.problem}{': ' if found.problem and lacking else ''}{lacking or '; left out'}")
 
 
 def rows(wave: Wave, step: int, columns: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:
@@ -74,15 +87,17 @@ class Window:
         return means
 
 
-def _read(path: pathlib.Path) -> list[dict[str, Any]]:
-    return workdir.read_table(path) if path.exists() else []
+def _stops(plan: Plan, path: pathlib.Path) -> dict[int, tuple[int, int]]:
+    """Return {lane: (step of its newest checkpoint, steps it has taken)} of the lanes that have any.
 
-
-def _saved_steps(plan: Sequence[Wave], path: pathlib.Path) -> dict[int, int]:
-    """Return {lane: step of its newest checkpoint} of the lanes that have any."""
-    saved: dict[int, int] = {}
-    for wave in plan:
+    A lane that has diverged has taken fewer steps than its checkpoint.
+    """
+    found: dict[int, tuple[int, int]] = {}
+    for wave in plan.waves:
         if (path / wave.directory).exists():
-            with contextlib.closing(Checkpoints(path / wave.directory)) as checkpoints:
-                saved |= dict.fromkeys(wave.lanes, checkpoints.latest() or 0)
-    return saved
+            with contextlib.closing(Checkpoints(path / wave.directory, plan.label(wave))) as checkpoints:
+                if step := checkpoints.latest():
+                    state, _ = checkpoints.restore(step, only=("status",))
+                    stopped = [status % STALLED if status >= 0 else step for status in state["status"].tolist()]
+                    found |= {lane: (step, at) for lane, at in zip(wave.lanes, stopped, strict=True)}
+    return found

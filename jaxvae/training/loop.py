@@ -63,6 +63,8 @@ def fit(
     path: pathlib.Path,
     say: Callable[[str], None] = print,
     watch: Watch | None = None,
+    *,
+    go_back: bool = False,
 ) -> bool:
     """Train every lane of a sweep to spec.steps, going on from what the workdir holds.
 
@@ -75,6 +77,7 @@ def fit(
         path: a claimed workdir.
         say: prints a line.
         watch: called every spec.eval_every steps and at the last one; what it gives goes into history.csv.
+        go_back: whether a wave whose newest checkpoint is damaged goes on from the one before it.
 
     Returns:
         Whether anything was left to train.
@@ -86,10 +89,10 @@ def fit(
         InputError: a single lane does not fit into memory.
     """
     _check_alike(spec, data)
-    plan = Plan.take_up(groups, data, path)
+    plan = Plan.take_up(groups, data, path, say, go_back=go_back)
     watch = watch if spec.eval_every else None
     table = history.open_table(groups, data, path, watch)
-    history.cut_back(table, plan.waves, path)
+    history.cut_back(table, plan, path, spec, say)
     with StopSignals() as stop:
         return _train(Run(spec, data, path, plan, table, watch, stop, say))
 
@@ -145,7 +148,7 @@ def _halve(run: Run, number: int, reason: str) -> None:
         raise placing.too_large(*placing.least(failed.group.program))
     run.say(f"out of memory with {failed.size} lanes at a time ({reason}): going on with {-(-failed.size // 2)}")
     run.plan.halve(number)
-    history.cut_back(run.history, run.plan.waves, run.path)
+    history.cut_back(run.history, run.plan, run.path, run.spec, run.say)
 
 
 @dataclasses.dataclass
@@ -166,7 +169,7 @@ class _Underway:
 
 def _train_wave(run: Run, wave: Wave, title: str, *, known_to_fit: bool) -> bool:
     """Train a wave to its end; return whether there was anything left to do."""
-    with contextlib.closing(Checkpoints(run.path / wave.directory, create=True)) as checkpoints:
+    with contextlib.closing(Checkpoints(run.path / wave.directory, run.plan.label(wave), create=True)) as checkpoints:
         step = hosts.gather(checkpoints.latest() or 0)[0]
         if step >= run.spec.steps:
             return False
@@ -175,7 +178,6 @@ def _train_wave(run: Run, wave: Wave, title: str, *, known_to_fit: bool) -> bool
             _go_on(run, underway)
         saver = underway.saver
         saver.wait()
-        run.plan.note_seconds(wave, saver.seconds())
         run.say(f"  trained in {clock(saver.seconds())}{f', scored in {clock(saver.paused)}' if run.watch else ''}")
         return True
 
@@ -243,6 +245,7 @@ def _go_on(run: Run, underway: _Underway) -> None:
         run.history.append(history.rows(underway.wave, underway.step, columns))
     underway.progress.show(underway.step, num, spent, underway.status[: len(underway.wave.lanes)])
     if save_due or asked_to_stop or underway.step == run.spec.steps:
+        run.history.sync()
         underway.saver.save(underway.step, underway.state)
     if asked_to_stop:
         underway.saver.wait()

@@ -1,14 +1,19 @@
-"""run.json: the waves of a sweep, how they run and for how long they were trained. Knows no device."""
+"""run.json: the waves of a sweep, how they run and what on. Knows no device."""
 
+import contextlib
 import pathlib
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel import hosts
-from jaxvae.training import waves, workdir
+from jaxvae.training import recovery, waves, workdir
+from jaxvae.training.checkpoint import Checkpoints
+from jaxvae.training.records import Label, RunNotes, WorkdirError
+from jaxvae.training.schema import Wrong
 from jaxvae.training.spec import Group
 from jaxvae.training.waves import Wave
 
@@ -25,28 +30,61 @@ class Plan:
         self._path, self._notes = path, notes
 
     @classmethod
-    def take_up(cls, groups: list[Group], data: Dataset, path: pathlib.Path) -> "Plan":
+    def take_up(
+        cls,
+        groups: list[Group],
+        data: Dataset,
+        path: pathlib.Path,
+        say: Callable[[str], None],
+        *,
+        go_back: bool = False,
+    ) -> "Plan":
         """Return the plan that a workdir holds for these groups, or begin one.
 
+        Args:
+            groups: all lanes.
+            data: what they are trained on.
+            path: the workdir.
+            say: prints a line.
+            go_back: whether a wave whose newest checkpoint is damaged goes on from the one before it.
+
         Raises:
-            WorkdirError: the sweep was begun on other data.
+            WorkdirError: the sweep was begun on other data, or run.json is damaged and checkpoints cannot replace it.
+            CheckpointError: no checkpoint of a wave is good, with `go_back`.
         """
         # The cut into waves and the lane mode decide rounding and where things lie, so a resumed run keeps its own.
-        notes = hosts.by_first(lambda: workdir.read_json(path / "run.json") if (path / "run.json").exists() else None)
+        notes, problem = hosts.by_first(recovery.notes, path)
         if notes is None:
             # Whole groups, until each one's turn comes to be compiled and measured.
             cut = waves.waves(groups, max(group.num_lanes for group in groups))
-            plan = cls(path, cut, {"modes": {}, "seconds": {}, "data": fingerprint(data)})
+            plan = cls(path, cut, {"modes": {}, "data": fingerprint(data)})
             plan._recut(cut)
             return plan
-        plan = cls(path, waves.read(groups, notes["waves"]), notes)
+        try:
+            cut = recovery.with_all_lanes(groups, notes) if problem else waves.read(groups, notes["waves"])
+        except Wrong as error:
+            raise WorkdirError(
+                f"{path / 'run.json'} is damaged or another sweep's ({error}); bring it back, or start anew with "
+                "--overwrite"
+            ) from None
+        plan = cls(path, cut, notes)
+        if problem:
+            say(problem)
+            plan._recut(cut)
         if notes["data"] != fingerprint(data):
-            raise workdir.WorkdirError(
+            raise WorkdirError(
                 f"{data} is not the data that the sweep in {path} has been trained on so far; "
                 "bring that back, or choose another --workdir"
             )
+        if go_back:
+            for line in hosts.by_first(recovery.go_back, plan.waves, path, plan.label):
+                say(line)
         waves.remove_leftovers(plan.waves, path)
         return plan
+
+    def label(self, wave: Wave) -> Label:
+        """Return what a checkpoint of a wave belongs to, JSON types."""
+        return {"wave": wave.to_json(), "mode": self.mode(wave.group), "data": self._notes["data"]}
 
     def mode(self, group: Group) -> str | None:
         """Return how the lanes of a group run, None before that is chosen."""
@@ -54,6 +92,7 @@ class Plan:
 
     def choose(self, group: Group, mode: str, size: int) -> None:
         """Let a group that has not been begun run in this mode, in waves of at most `size` lanes."""
+        hosts.by_first(workdir.forget_replaced, self._path)  # it fits into memory: the sweep begins
         self._notes["modes"][group.name] = mode
         self._recut([w for wave in self.waves for w in (waves.waves([group], size) if wave.group is group else [wave])])
 
@@ -69,22 +108,28 @@ class Plan:
         group = self.waves[number].group
         parts = {i: waves.split(w) for i, w in enumerate(self.waves) if i >= number and w.group is group}
         for i, halves in parts.items():
-            waves.split_checkpoint(self.waves[i], halves, self._path)
+            waves.split_checkpoint(self.waves[i], halves, self._path, self.label)
         self._recut([part for i, wave in enumerate(self.waves) for part in parts.get(i, [wave])])
         waves.remove_leftovers(self.waves, self._path)
-
-    def note_seconds(self, wave: Wave, seconds: float) -> None:
-        """Write down for how long a wave was trained."""
-        self._notes["seconds"][wave.directory] = seconds
-        self._write()
 
     def _recut(self, cut: list[Wave]) -> None:
         self.waves = cut
         self._notes["waves"] = [wave.to_json() for wave in cut]
-        self._write()
-
-    def _write(self) -> None:
         workdir.write_json(self._path / "run.json", self._notes)
+
+
+def trained_seconds(notes: RunNotes, path: pathlib.Path) -> dict[str, float]:
+    """Return for how long each wave of a workdir has been trained, by its directory, as its newest checkpoint says.
+
+    Raises:
+        CheckpointError: one cannot be read.
+    """
+    seconds: dict[str, float] = {}
+    for directory in (wave["directory"] for wave in notes["waves"]):
+        with contextlib.closing(Checkpoints(path / directory)) as checkpoints:
+            steps = checkpoints.steps()
+            seconds[directory] = checkpoints.counters(steps[-1])["seconds"] if steps else 0.0
+    return seconds
 
 
 def fingerprint(data: Dataset) -> dict[str, Any]:

@@ -3,15 +3,18 @@
 import contextlib
 import dataclasses
 import pathlib
-import shutil
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxvae import files
 from jaxvae.parallel import hosts
-from jaxvae.training.checkpoint import Checkpoints
+from jaxvae.training.checkpoint import CheckpointError, Checkpoints
+from jaxvae.training.records import Label, common, wave_folder
+from jaxvae.training.schema import Wrong
 from jaxvae.training.spec import Group
 from jaxvae.types import InputError
 
@@ -28,8 +31,7 @@ class Wave:
     @property
     def directory(self) -> str:
         """Where its checkpoints lie, below the workdir."""
-        first = self.group.first
-        return f"checkpoints/{self.group.name}/lanes_{first + self.start:05d}-{first + self.stop - 1:05d}"
+        return wave_folder(self.group.name, self.lanes.start, self.lanes.stop - 1)
 
     @property
     def lanes(self) -> range:
@@ -61,9 +63,13 @@ def waves(groups: Iterable[Group], max_lanes: int) -> list[Wave]:
     return cut
 
 
-def read(groups: Iterable[Group], saved: Sequence[dict[str, Any]]) -> list[Wave]:
-    """Return the waves of these groups as `Wave.to_json` wrote them."""
-    plan = []
+def read(groups: Sequence[Group], saved: Sequence[dict[str, Any]]) -> list[Wave]:
+    """Return the waves of these groups as `Wave.to_json` wrote them, checked by `records.check_wave`.
+
+    Raises:
+        Wrong: they are not those of these groups, or not all.
+    """
+    plan: list[Wave] = []
     for group in groups:
         numbers = range(group.first, group.first + group.num_lanes)
         own = [wave for wave in saved if wave["lanes"][0]["lane"] in numbers]
@@ -71,6 +77,14 @@ def read(groups: Iterable[Group], saved: Sequence[dict[str, Any]]) -> list[Wave]
             start, stop = wave["lanes"][0]["lane"] - group.first, wave["lanes"][-1]["lane"] - group.first + 1
             # Before it was written down, the size was that of the group's first wave.
             plan.append(Wave(group, start, stop, wave.get("size", len(own[0]["lanes"]))))
+            if stop > group.num_lanes or not common(wave, plan[-1].to_json()):
+                raise Wrong(
+                    f"lanes {wave['lanes'][0]['lane']} to {wave['lanes'][-1]['lane']} are not those of spec.json"
+                )
+    told = [number for wave in plan for number in wave.lanes]
+    total = sum(group.num_lanes for group in groups)
+    if told != list(range(total)):
+        raise Wrong(f"it lists {len(set(told))} of the {total} lanes of spec.json")
     return plan
 
 
@@ -81,10 +95,11 @@ def split(wave: Wave) -> list[Wave]:
     return [Wave(wave.group, start, min(start + size, wave.stop), size) for start in starts]
 
 
-def split_checkpoint(wave: Wave, parts: Sequence[Wave], path: pathlib.Path) -> None:
+def split_checkpoint(wave: Wave, parts: Sequence[Wave], path: pathlib.Path, label: Callable[[Wave], Label]) -> None:
     """Write what a workdir holds of a wave's training as the training of its parts; the wave's own stays.
 
-    Until the workdir is told of the parts, nothing refers to them: a kill at any moment loses nothing.
+    Until the workdir is told of the parts, nothing refers to them: a kill at any moment loses nothing. `label` says
+    what the checkpoints of a wave belong to.
 
     Raises:
         CheckpointError: the checkpoint cannot be read, or one of a part not be written.
@@ -92,7 +107,7 @@ def split_checkpoint(wave: Wave, parts: Sequence[Wave], path: pathlib.Path) -> N
     """
     if len(parts) == 1 or not (path / wave.directory).exists():
         return
-    with contextlib.closing(Checkpoints(path / wave.directory)) as checkpoints:
+    with contextlib.closing(Checkpoints(path / wave.directory, label(wave))) as checkpoints:
         step = checkpoints.latest()
         if step is None:
             return
@@ -104,11 +119,11 @@ def split_checkpoint(wave: Wave, parts: Sequence[Wave], path: pathlib.Path) -> N
         state, counters = checkpoints.restore(step)
     for part in parts:
         here = slice(part.start - wave.start, part.stop - wave.start)
-        if (path / part.directory).exists():  # left by a kill while it was written
-            shutil.rmtree(path / part.directory)
-        with contextlib.closing(Checkpoints(path / part.directory, create=True)) as checkpoints:
+        files.remove(path / part.directory)  # left by a kill while it was written
+        with contextlib.closing(Checkpoints(path / part.directory, label(part), create=True)) as checkpoints:
             lanes = jax.tree.map(lambda leaf, here=here: leaf[here], state)
-            checkpoints.save(step, lanes, {"step": step, "seconds": counters["seconds"] / len(parts)})
+            said = {"lanes": len(part.lanes), "seconds": counters["seconds"] / len(parts)}
+            checkpoints.save(step, lanes, said)
             checkpoints.wait()
 
 
@@ -119,6 +134,40 @@ def remove_leftovers(plan: Iterable[Wave], path: pathlib.Path) -> None:
 
 def _remove_leftovers(plan: Iterable[Wave], path: pathlib.Path) -> None:
     known = {wave.directory for wave in plan}
-    for folder in (path / "checkpoints").glob("*/lanes_*"):
-        if str(folder.relative_to(path)) not in known:
-            shutil.rmtree(folder)
+    groups = {pathlib.PurePath(directory).parts[1] for directory in known}
+    for directory in folders(path):
+        if pathlib.PurePath(directory).parts[1] in groups and directory not in known and _is_ours(path / directory):
+            files.remove(path / directory)
+
+
+def folders(path: pathlib.Path) -> dict[str, range]:
+    """Return {directory below the workdir: numbers of lanes} of the waves that a workdir has folders for; no links."""
+    found: dict[str, range] = {}
+    for above in _inside(path / "checkpoints"):
+        for folder in _inside(above):
+            name = re.fullmatch(r"lanes_([0-9]{5,})-([0-9]{5,})", folder.name)
+            lanes = range(int(name[1]), int(name[2]) + 1) if name else range(0)
+            if lanes and str(folder.relative_to(path)) == wave_folder(above.name, lanes.start, lanes.stop - 1):
+                found[str(folder.relative_to(path))] = lanes
+    return found
+
+
+def _inside(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Return the folders in a folder, which are no links."""
+    return [path for path in sorted(folder.iterdir()) if files.is_folder(path)] if files.is_folder(folder) else []
+
+
+def _is_ours(folder: pathlib.Path) -> bool:
+    """Return whether all that is in a folder is what training writes there: finished checkpoints, or begun ones."""
+    for entry in folder.iterdir():
+        if not files.is_folder(entry) or not re.fullmatch(r"[0-9]+(\.orbax-checkpoint-tmp.*)?", entry.name):
+            return False
+        if entry.name.isdigit():
+            try:
+                with contextlib.closing(Checkpoints(folder)) as checkpoints:
+                    label = checkpoints.counters(int(entry.name)).get("label")
+            except CheckpointError:
+                return False
+            if label is None or not str(folder).endswith(label["wave"]["directory"]):
+                return False
+    return True

@@ -17,48 +17,35 @@ import io
 import json
 import os
 import pathlib
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from jaxvae import files
 from jaxvae.parallel import hosts
+from jaxvae.training.records import WorkdirError, read_json, read_spec
 from jaxvae.training.spec import Spec, differences
-from jaxvae.types import InputError
+from jaxvae.training.stopping import Interrupted
 
 OWNED = ("checkpoints", "figures", "spec.json", "run.json", "history.csv", "results.csv", "report.html")
 """All that a sweep writes into its folder besides the lock; nothing else is ever touched."""
 
 
-class WorkdirError(InputError):
-    """A folder cannot be used as asked; the message says why and what to change."""
+REPLACED = re.compile(r"\.jaxvae-[0-9a-f]{16}\.old")
+"""Names of the folder into which a sweep is moved that is being replaced; where there is no spec.json beside it, a kill
+came in between."""
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
     """Replace a file so that a reader sees the old or the new text, whatever happens in between."""
-    if not hosts.is_first():
-        return
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    if hosts.is_first():
+        files.replace(path, text)
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
     """Replace a JSON file as a whole."""
     write_text(path, json.dumps(value, indent=2) + "\n")
-
-
-def read_json(path: pathlib.Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        WorkdirError: it is missing or no JSON.
-    """
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise WorkdirError(f"{path} cannot be read ({error}); is this the folder of a sweep?") from None
 
 
 @contextlib.contextmanager
@@ -69,17 +56,20 @@ def claim(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: boo
         path: the folder; created with its parents when missing.
         spec: the sweep to run there.
         resume: True: there must be something to continue; False: there must not; None: continue if there is.
-        overwrite: delete the sweep that is there (only files that a sweep writes).
+        overwrite: replace the sweep that is there (only files that a sweep writes). It is set aside, and deleted by
+            `forget_replaced`, at the latest when the block ends.
 
     Yields:
-        Whether an earlier run is being continued.
+        Whether an earlier run is being continued. Where the block fails before anything has been saved, the folder is
+        left as it was found.
 
     Raises:
         WorkdirError: the folder is something else, another sweep's, in use, or not writable.
     """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / ".lock", "a")  # noqa: SIM115  held until the sweep ends
+        lock = open(path / ".lock", "a", opener=files.open_no_link)  # noqa: SIM115  held until the sweep ends
     except OSError as error:
         raise WorkdirError(f"--workdir={path} cannot be written to ({error.strerror}); choose another folder") from None
     with lock:
@@ -90,25 +80,38 @@ def claim(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: boo
                 f"--workdir={path} is in use by another process; wait for it or choose another"
             ) from None
         try:
+            if not (path / "spec.json").exists() and not overwrite:
+                _put_back(path)
             there = _inspect(path, spec, resume=resume, overwrite=overwrite)
         except WorkdirError:
-            if not any(p.name != ".lock" for p in path.iterdir()) or not (path / "spec.json").exists():
-                (path / ".lock").unlink(missing_ok=True)  # leave a folder that is not ours as it was
+            _leave(path, made)
             raise
-        if not there:
-            for name in OWNED:
-                target = path / name
-                shutil.rmtree(target) if target.is_dir() else target.unlink(missing_ok=True)
+        if there:
+            files.remove_temporary(path)
+            files.remove_temporary(path / "figures")
+            if read_json(path / "spec.json") != spec.to_json():
+                write_json(path / "spec.json", spec.to_json())  # how it is run or scored from now on
+        else:
+            _set_aside(path)
             write_json(path / "spec.json", spec.to_json())
-        elif read_json(path / "spec.json") != spec.to_json():
-            write_json(path / "spec.json", spec.to_json())  # how it is run or scored from now on
-        yield there
+        try:
+            yield there
+        except Interrupted:  # the same command goes on from there
+            raise
+        except BaseException:
+            if not there and not _holds_checkpoints(path):
+                _clear(path)
+                _put_back(path)
+                _leave(path, made)
+            raise
+        forget_replaced(path)
 
 
 def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: bool) -> bool:
     """Return whether there is a run to continue; raise when the folder must not be used."""
     if not (path / "spec.json").exists():
-        foreign = sorted(p.name for p in path.iterdir() if p.name != ".lock" and not p.name.endswith(".tmp"))
+        ours = {".lock", *(OWNED if _replaced(path) else ())}
+        foreign = sorted(p.name for p in path.iterdir() if p.name not in ours and not _is_passing(p.name))
         if foreign:
             raise WorkdirError(
                 f"--workdir={path} holds files but no sweep (such as {foreign[0]!r}); choose a new or empty folder"
@@ -122,13 +125,93 @@ def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: 
         raise WorkdirError(
             f"--workdir={path} already holds a sweep and --noresume was given; add --overwrite to replace it"
         )
-    differing = differences(read_json(path / "spec.json"), spec)
+    differing = differences(read_spec(path), spec)
     if differing:
+        if not resume and not _holds_anything(path):
+            return False
         raise WorkdirError(
             f"--workdir={path} holds another sweep ({'; '.join(differing)}); "
             "choose another folder, or add --overwrite to replace it"
         )
+    for written in (*(path / name for name in OWNED), *(path / "checkpoints").glob("*"), *_deep(path)):
+        if written.is_symlink():
+            raise WorkdirError(
+                f"{written} is a link, and a sweep writes and deletes only in its own folder; put there what it leads "
+                "to, or make the whole workdir a link"
+            )
     return True
+
+
+def _deep(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Return what lies two and three folders deep in the checkpoints of a workdir."""
+    yield from (path / "checkpoints").glob("*/*")
+    yield from (path / "checkpoints").glob("*/*/*")
+
+
+def _is_passing(name: str) -> bool:
+    return name.endswith(".tmp") or REPLACED.fullmatch(name) is not None
+
+
+def _holds_checkpoints(path: pathlib.Path) -> bool:
+    """Return whether anything that was trained has been saved."""
+    return any(step.name.isdigit() for step in (path / "checkpoints").glob("*/*/*"))
+
+
+def _holds_anything(path: pathlib.Path) -> bool:
+    """Return whether there is more than the beginning of a sweep that saved nothing."""
+    return _holds_checkpoints(path) or any((path / name).exists() for name in ("results.csv", "report.html"))
+
+
+def _replaced(path: pathlib.Path) -> list[pathlib.Path]:
+    """Return the folders of sweeps that are being replaced."""
+    return sorted(p for p in path.iterdir() if REPLACED.fullmatch(p.name) and files.is_folder(p))
+
+
+def _set_aside(path: pathlib.Path) -> None:
+    """Move the sweep that is there out of the way; a kill at any moment leaves a folder known for what it is."""
+    if _replaced(path) and not _holds_checkpoints(path):
+        _clear(path)  # what was to replace the one set aside has come to nothing
+        return
+    before = [name for name in OWNED if os.path.lexists(path / name)]
+    if before:
+        forget_replaced(path)
+        aside = path / f".jaxvae-{secrets.token_hex(8)}.old"
+        aside.mkdir()
+        # Without its spec.json the folder holds no sweep: that one rename decides.
+        for name in sorted(before, key=lambda name: name != "spec.json"):
+            os.replace(path / name, aside / name)
+
+
+def _put_back(path: pathlib.Path) -> None:
+    """Move a sweep that was set aside back to where it was."""
+    for aside in _replaced(path)[:1]:
+        for written in sorted(aside.iterdir(), key=lambda written: written.name == "spec.json"):
+            if written.name in OWNED and not os.path.lexists(path / written.name):
+                os.replace(written, path / written.name)
+        with contextlib.suppress(OSError):
+            aside.rmdir()
+
+
+def forget_replaced(path: pathlib.Path) -> None:
+    """Delete the sweep that another one has replaced, now that the other one has begun."""
+    for aside in _replaced(path):
+        with contextlib.suppress(OSError):  # the next run tries again
+            files.remove(aside)
+
+
+def _clear(path: pathlib.Path) -> None:
+    for name in sorted(OWNED, key=lambda name: name == "spec.json"):
+        files.remove(path / name)
+
+
+def _leave(path: pathlib.Path, made: list[pathlib.Path]) -> None:
+    """Leave a folder that holds no sweep as it was found, and none that was made for one."""
+    files.remove_temporary(path)
+    if not (path / "spec.json").exists():
+        (path / ".lock").unlink(missing_ok=True)
+    for folder in made:
+        with contextlib.suppress(OSError):  # there is something in it
+            folder.rmdir()
 
 
 class Table:
@@ -145,12 +228,25 @@ class Table:
         writer.writerows(rows)
         write_text(self.path, text.getvalue())
 
+    def rewrite_lines(self, columns: Sequence[str], lines: Sequence[str]) -> None:
+        """Replace all rows at once by rows of numbers as they were written, under some of the columns."""
+        if lines and list(columns) != self.columns:
+            places = [columns.index(name) if name in columns else None for name in self.columns]
+            split = (line.split(",") for line in lines)
+            lines = [",".join("" if place is None else cells[place] for place in places) for cells in split]
+        write_text(self.path, "".join(f"{line}\n" for line in (",".join(self.columns), *lines)))
+
     def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add rows at the end; a kill can cut the last one short, which `read` forgives."""
-        if not hosts.is_first():
-            return
-        with open(self.path, "a", newline="") as file:
-            csv.DictWriter(file, self.columns, restval="", lineterminator="\n").writerows(rows)
+        """Add rows at the end; a kill can cut the last one short, which `logged.read` forgives."""
+        if hosts.is_first():
+            text = io.StringIO()
+            csv.DictWriter(text, self.columns, restval="", lineterminator="\n").writerows(rows)
+            files.append(self.path, text.getvalue())
+
+    def sync(self) -> None:
+        """Wait until all rows are on disk."""
+        if hosts.is_first():
+            files.sync(self.path)
 
 
 def read_table(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -160,21 +256,13 @@ def read_table(path: pathlib.Path) -> list[dict[str, Any]]:
         WorkdirError: it is missing.
     """
     try:
-        text = path.read_text()
+        text = files.read(path).decode("utf-8", "replace")
     except OSError as error:
-        raise WorkdirError(f"{path} cannot be read ({error.strerror})") from None
+        raise WorkdirError(f"{path} cannot be read ({error.strerror or error})") from None
     whole = text[: text.rfind("\n") + 1]
     return [
         {n: _value(v) for n, v in row.items()} for row in csv.DictReader(io.StringIO(whole)) if None not in row.values()
     ]
-
-
-def read_columns(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """Read a CSV file of numbers as columns; an empty cell is NaN."""
-    rows = read_table(path)
-    names = list(rows[0]) if rows else []
-    columns = {n: np.array([np.nan if row[n] is None else row[n] for row in rows]) for n in names}
-    return {n: v.astype(np.int64) if n in ("lane", "step") else v.astype(np.float64) for n, v in columns.items()}
 
 
 def _value(text: str) -> Any:

@@ -8,6 +8,7 @@ from conftest import ROOT
 
 FLOORS = [
     {"types", "version"},
+    {"files"},
     {"parallel", "learners", "latents", "data"},
     {"models", "objectives", "metrics"},
     {"training"},

@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from jaxvae import files
 from jaxvae.navigate import Navigation
 from jaxvae.report import document, wording
 from jaxvae.report.navigation import charts, matrices, numbers, pictures, reading
@@ -29,7 +30,7 @@ def write_navigation(results: Navigation, path: str | os.PathLike[str]) -> pathl
         The path of the page, which needs no other file.
     """
     folder = pathlib.Path(path).expanduser()
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    files.make_folder(folder / "figures")
     every = numbers.rows(results)
     workdir.Table(folder / "table.csv", every[0]).rewrite(every)
     draw = _Drawer(results, folder / "figures")
