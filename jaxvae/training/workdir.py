@@ -80,8 +80,8 @@ def claim(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: boo
                 f"--workdir={path} is in use by another process; wait for it or choose another"
             ) from None
         try:
-            if not (path / "spec.json").exists() and not overwrite:
-                _put_back(path)
+            if not os.path.lexists(path / "spec.json"):
+                _put_back(path)  # a kill came while it was set aside
             there = _inspect(path, spec, resume=resume, overwrite=overwrite)
         except WorkdirError:
             _leave(path, made)
@@ -92,6 +92,7 @@ def claim(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: boo
             if read_json(path / "spec.json") != spec.to_json():
                 write_json(path / "spec.json", spec.to_json())  # how it is run or scored from now on
         else:
+            files.remove_temporary(path)
             _set_aside(path)
             write_json(path / "spec.json", spec.to_json())
         try:
@@ -110,8 +111,7 @@ def claim(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: boo
 def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: bool) -> bool:
     """Return whether there is a run to continue; raise when the folder must not be used."""
     if not (path / "spec.json").exists():
-        ours = {".lock", *(OWNED if _replaced(path) else ())}
-        foreign = sorted(p.name for p in path.iterdir() if p.name not in ours and not _is_passing(p.name))
+        foreign = sorted(p.name for p in path.iterdir() if p.name != ".lock" and not p.name.endswith(".tmp"))
         if foreign:
             raise WorkdirError(
                 f"--workdir={path} holds files but no sweep (such as {foreign[0]!r}); choose a new or empty folder"
@@ -148,10 +148,6 @@ def _deep(path: pathlib.Path) -> Iterator[pathlib.Path]:
     yield from (path / "checkpoints").glob("*/*/*")
 
 
-def _is_passing(name: str) -> bool:
-    return name.endswith(".tmp") or REPLACED.fullmatch(name) is not None
-
-
 def _holds_checkpoints(path: pathlib.Path) -> bool:
     """Return whether anything that was trained has been saved."""
     return any(step.name.isdigit() for step in (path / "checkpoints").glob("*/*/*"))
@@ -184,7 +180,7 @@ def _set_aside(path: pathlib.Path) -> None:
 
 def _put_back(path: pathlib.Path) -> None:
     """Move a sweep that was set aside back to where it was."""
-    for aside in _replaced(path)[:1]:
+    for aside in [folder for folder in _replaced(path) if (folder / "spec.json").exists()][:1]:
         for written in sorted(aside.iterdir(), key=lambda written: written.name == "spec.json"):
             if written.name in OWNED and not os.path.lexists(path / written.name):
                 os.replace(written, path / written.name)
@@ -196,7 +192,8 @@ def forget_replaced(path: pathlib.Path) -> None:
     """Delete the sweep that another one has replaced, now that the other one has begun."""
     for aside in _replaced(path):
         with contextlib.suppress(OSError):  # the next run tries again
-            files.remove(aside)
+            # What is half deleted is nothing to be put back: that one rename decides.
+            files.remove(aside.rename(files.temporary_beside(aside)))
 
 
 def _clear(path: pathlib.Path) -> None:

@@ -15,7 +15,8 @@ from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.scoring import losses
 from jaxvae.objectives import mixture, structured
 from jaxvae.saved.model import Model
-from jaxvae.training.workdir import read_columns, read_table
+from jaxvae.training import logged
+from jaxvae.training.workdir import read_table
 from jaxvae.types import Networks, Program
 from tiny_sweep import run_in_process
 
@@ -94,7 +95,7 @@ def test_the_kl_and_the_elbo_are_to_the_prior_that_a_lane_was_trained_with(finis
 
 def test_the_history_and_the_curves_say_the_same(finished):
     path, _ = finished
-    history = read_columns(path / "history.csv")
+    history = logged.as_columns(logged.read(path / "history.csv"))
     for row in read_table(path / "results.csv"):
         end = (history["lane"] == row["lane"]) & (history["step"] == 200)
         (elbo,) = history["elbo"][end][~np.isnan(history["elbo"][end])]

@@ -256,7 +256,7 @@ def saved(tmp_path):
     state = step(put_lanes(host, mesh))
     wanted = jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
     checkpoints = Checkpoints(tmp_path / "lanes", create=True)
-    checkpoints.save(5, state, {"lanes": 6})
+    checkpoints.save(5, state, {"lanes": 6, "seconds": 0.0})
     for _ in range(50):
         state = step(state)
     checkpoints.close()

@@ -6,7 +6,9 @@ import pytest
 from jaxvae.training import logged, workdir
 
 COLUMNS = ["lane", "step", "loss", "mig"]
-ROWS = [f"{lane},{step},{step + lane / 4},{'0.5' if step == 40 else ''}" for step in (10, 20, 30, 40) for lane in (0, 1)]
+ROWS = [
+    f"{lane},{step},{step + lane / 4},{'0.5' if step == 40 else ''}" for step in (10, 20, 30, 40) for lane in (0, 1)
+]
 STOPS = {0: (40, 40), 1: (40, 25)}  # lane 1 has diverged at step 25
 
 
