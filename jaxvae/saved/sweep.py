@@ -3,6 +3,7 @@
 import logging
 import os
 import pathlib
+import re
 from typing import Any
 
 import jax
@@ -54,7 +55,8 @@ class SavedSweep:
         self.results, lost = _read_results(path / "results.csv", self.lanes)
         history = logged.read(path / "history.csv")
         self.history = logged.as_columns(history)
-        for line in (problem, lost, history.problem):
+        lacking = logged.gone(history, self.spec["log_every"], self.spec["steps"], _stops(self.results))
+        for line in (problem, lost, history.problem, lacking):
             if line:
                 LOGGER.warning("%s: %s", path, line)
 
@@ -161,6 +163,12 @@ def _read_results(path: pathlib.Path, lanes: list[dict[str, Any]]) -> tuple[list
         [],
         "results.csv is damaged, and its scores are left out; rescore() or the command that trained it makes them anew",
     )
+
+
+def _stops(results: list[dict[str, Any]]) -> dict[int, tuple[int, int]]:
+    """Return {lane: (step, steps that it has taken)}, as results.csv says."""
+    ends = {row["lane"]: (row.get("step"), re.search(r"step ([0-9]+)", str(row["status"]))) for row in results}
+    return {n: (step, int(end[1]) if end else step) for n, (step, end) in ends.items() if isinstance(step, int)}
 
 
 def _same(value: Any, wanted: Any) -> bool:

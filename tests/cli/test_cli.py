@@ -319,10 +319,13 @@ def test_what_is_no_sweep_is_refused(tmp_path, finished):
     with pytest.raises(InputError, match="does not hold a sweep"):
         jaxvae.load_sweep(tmp_path)
     (tmp_path / "spec.json").write_text("{")
+    with pytest.raises(InputError, match=r"spec\.json cannot be read"):
+        jaxvae.load_sweep(tmp_path)
+    (tmp_path / "spec.json").write_text((finished / "spec.json").read_text())
     with pytest.raises(InputError, match="not started"):
         jaxvae.load_sweep(tmp_path)
     (tmp_path / "run.json").write_text("{}")
-    with pytest.raises(InputError, match=r"spec\.json cannot be read"):
+    with pytest.raises(InputError, match=r"run\.json is not that of a sweep"):
         jaxvae.load_sweep(tmp_path)
 
 

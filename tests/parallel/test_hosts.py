@@ -188,6 +188,18 @@ def test_flags_that_do_not_fit_are_refused_before_anything_starts(given, words, 
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("coordinator", "at"),
+    [("localhost:8476", "localhost:8476"), ("127.0.0.1:1", "127.0.0.1:1"), ("[::1]:1", "[::1]:1"), ("node1:1", None)],
+)
+def test_a_coordinator_on_this_machine_listens_to_it_alone(coordinator, at, monkeypatch):
+    given = {}
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **options: given.update(options))
+    monkeypatch.setattr(hosts, "_knock", lambda *_, **__: None)
+    hosts.initialise(coordinator, 2, 0, lambda line: None)
+    assert given["coordinator_bind_address"] == at
+
+
 def test_a_coordinator_that_cannot_be_is_one_clear_error(monkeypatch):
     monkeypatch.setattr(jax.distributed, "initialize", None)
     monkeypatch.setattr(hosts, "PATIENCE_SECONDS", 0.3)

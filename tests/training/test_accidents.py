@@ -187,9 +187,14 @@ def test_a_run_json_of_other_lanes_than_the_spec_is_refused(path):
 
 
 def test_damaged_tables_cost_no_model(path, caplog):
-    results = ["lane,objective,architecture,status,mig", *(f"{n},beta_vae,mlp,ok,0.5" for n in range(LANES))]
+    head = "lane,objective,architecture,step,status,mig"
+    results = [head, *(f"{n},beta_vae,mlp,12,{'diverged at step 7' if n else 'ok'},0.5" for n in range(LANES))]
     (path / "results.csv").write_text("\n".join(results) + "\n")
     assert len(SavedSweep(path).results) == LANES and not caplog.records
+    rows = (path / "history.csv").read_text().splitlines()
+    (path / "history.csv").write_text("\n".join(rows[:5]) + "\n")  # of the first step alone
+    assert len(SavedSweep(path).history["step"]) == 4
+    assert "5 rows are gone from history.csv (lanes 0 to 3, steps 8 to 12)" in caplog.text
     for content in (
         "",
         "\0" * 99,
