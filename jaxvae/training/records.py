@@ -38,17 +38,25 @@ class WorkdirError(InputError):
     """A folder cannot be used as asked; the message says why and what to change."""
 
 
+class DamagedError(WorkdirError):
+    """A file of a workdir is not what it should be; `what` says which and why, without what to do."""
+
+    def __init__(self, what: str, remedy: str = "bring it back, or start anew with --overwrite"):
+        super().__init__(f"{what}; {remedy}")
+        self.what = what
+
+
 def read_json(path: pathlib.Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        WorkdirError: it is missing or no JSON.
+        DamagedError: it is missing or no JSON.
     """
     try:
         return json.loads(files.read(path), parse_constant=_no_number)
     except (OSError, ValueError, RecursionError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or error
-        raise WorkdirError(f"{path} cannot be read ({reason}); is this the folder of a sweep?") from None
+        raise DamagedError(f"{path} cannot be read ({reason})", "is this the folder of a sweep?") from None
 
 
 def _no_number(name: str) -> Any:
@@ -82,18 +90,15 @@ def read_spec(path: pathlib.Path) -> dict[str, Any]:
     """Read the spec.json of a workdir, as this version or an earlier one wrote it: what `spec.from_json` takes.
 
     Raises:
-        WorkdirError: it is missing, no JSON, or no spec that this version knows.
+        DamagedError: it is missing, no JSON, or no spec that this version knows.
     """
     file = path / "spec.json"
     saved = read_json(file)
     try:
         _SPEC(saved, "")
     except Wrong as error:
-        words = str(error) if isinstance(saved, dict) else f"it is {type(saved).__name__}"
-        later = "; update jaxvae if a later version wrote it" if "unknown to this version" in words else ""
-        raise WorkdirError(
-            f"{file} is not that of a sweep ({words.strip()}){later}; bring it back, or start anew with --overwrite"
-        ) from None
+        later = "; update jaxvae if a later version wrote it" if "unknown to this version" in str(error) else ""
+        raise DamagedError(f"{file} is not that of a sweep ({error}){later}") from None
     return saved
 
 
@@ -122,16 +127,14 @@ def read_run(path: pathlib.Path) -> RunNotes:
     """Read the run.json of a workdir, as this version or an earlier one wrote it.
 
     Raises:
-        WorkdirError: it is missing, no JSON, or does not list the lanes from 0 on, wave by wave, each where it belongs.
+        DamagedError: it is missing, no JSON, or does not list the lanes from 0 on, wave by wave, each where it belongs.
     """
     file = path / "run.json"
     saved = read_json(file)
     try:
         check_run(saved)
     except Wrong as error:
-        raise WorkdirError(
-            f"{file} is not that of a sweep ({error}); bring it back, or start anew with --overwrite"
-        ) from None
+        raise DamagedError(f"{file} is not that of a sweep ({error})") from None
     return saved
 
 

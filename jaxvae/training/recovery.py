@@ -8,7 +8,7 @@ from typing import Any
 from jaxvae import files
 from jaxvae.training import waves
 from jaxvae.training.checkpoint import CheckpointError, Checkpoints
-from jaxvae.training.records import Label, RunNotes, WorkdirError, read_run
+from jaxvae.training.records import DamagedError, Label, RunNotes, read_run
 from jaxvae.training.schema import Wrong
 from jaxvae.training.spec import Group
 from jaxvae.training.waves import Wave
@@ -21,26 +21,26 @@ def notes(path: pathlib.Path) -> tuple[RunNotes | None, str]:
         As `records.read_run`, None where there is neither; and a line that says what was wrong, "" for nothing.
 
     Raises:
-        WorkdirError: run.json cannot be read, and the checkpoints do not say it.
+        DamagedError: run.json cannot be read, and the checkpoints do not say it.
     """
-    problem = WorkdirError(f"{path / 'run.json'} is missing")
+    problem = DamagedError(f"{path / 'run.json'} is missing")
     if (path / "run.json").exists():
         try:
             told = read_run(path)
             missing = _untold(path, told)
             if not missing:
                 return told, ""
-            problem = WorkdirError(
+            problem = DamagedError(
                 f"{path / 'run.json'} does not list lane {missing[0]}, of which there are checkpoints"
             )
-        except WorkdirError as error:
+        except DamagedError as error:
             problem = error
     elif not any(_steps(path / directory) for directory in waves.folders(path)):
         return None, ""
     found = from_checkpoints(path)
     if found is None:
         raise problem
-    return found, f"{problem}: taken from the checkpoints"
+    return found, f"{problem.what}: taken from the checkpoints"
 
 
 def _untold(path: pathlib.Path, told: RunNotes) -> list[int]:

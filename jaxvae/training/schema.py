@@ -17,7 +17,7 @@ class Wrong(Exception):  # noqa: N818  always caught, and told with the name of 
 def wrong(value: Any, called: str, words: str) -> Wrong:
     """Return the error that says what a value is and what it must be."""
     shown = ascii(value)
-    return Wrong(f"{called} is {shown if len(shown) <= 60 else f'{shown[:57]}...'}, expected {words}")
+    return Wrong(f"{called or 'it'} is {shown if len(shown) <= 60 else f'{shown[:57]}...'}, expected {words}")
 
 
 def text(value: Any, called: str) -> None:
