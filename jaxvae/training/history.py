@@ -30,7 +30,7 @@ def open_table(groups: Sequence[Group], data: Dataset, path: pathlib.Path, watch
     scores = watch.columns if watch else ()
     if clash := sorted(set(scores) & set(names)):
         raise ValueError(f"{', '.join(clash)} names both a score and what an objective logs")
-    there = logged.read(path / "history.csv", ["lane", "step", *names]).columns
+    there = logged.head(path / "history.csv")
     return workdir.Table(path / "history.csv", dict.fromkeys(["lane", "step", *names, *there, *scores]))
 
 

@@ -29,6 +29,20 @@ class Logged(NamedTuple):
 NOTHING = Logged((), [], np.zeros(0, np.int64), np.zeros(0, np.int64), "")
 
 
+def head(path: pathlib.Path) -> tuple[str, ...]:
+    """Return the names of the columns of a history, () where it does not say."""
+    try:
+        return _names(files.read(path).partition(b"\n")[0].decode("utf-8", "replace"))
+    except OSError:
+        return ()
+
+
+def _names(line: str) -> tuple[str, ...]:
+    names = tuple(line.split(","))
+    are_names = names[:2] == KEYS and len(set(names)) == len(names) and all(n and n.isprintable() for n in names)
+    return names if are_names else ()
+
+
 def read(path: pathlib.Path, columns: Sequence[str] = ()) -> Logged:
     """Read a history. A last line that a kill has cut short is left out without a word; nothing is raised.
 
@@ -44,28 +58,26 @@ def read(path: pathlib.Path, columns: Sequence[str] = ()) -> Logged:
         return NOTHING._replace(problem=f"{path.name} cannot be read ({error.strerror or error})")
     if not text:
         return NOTHING._replace(problem=f"{path.name} is empty")
-    head, *lines = text.split("\n")
+    first, *lines = text.split("\n")
     lines = lines[:-1]  # what comes after the last line end is nothing, or a line that is not whole
-    named = tuple(head.split(","))
-    known = named[:2] == KEYS and len(set(named)) == len(named) and all(name.isprintable() and name for name in named)
-    problem = "" if known else f"{path.name} does not begin with the names of its columns"
-    if not known:
-        named = tuple(columns)
+    named = _names(first)
+    problem = "" if named else f"{path.name} does not begin with the names of its columns"
+    named = named or tuple(columns)
     if not named:
         return NOTHING._replace(problem=f"{problem}, and none of its {len(lines):,} lines can be read")
     is_row = re.compile(rf"[0-9]{{1,9}},[0-9]{{1,9}}(?:,{_NUMBER}){{{len(named) - 2}}}").fullmatch
     kept = [line for line in lines if is_row(line)]
     keys = [line.split(",", 2)[:2] for line in kept]
     numbers = np.array(keys, np.int64).reshape(-1, 2)
-    first = np.zeros(len(kept), bool)
-    first[np.unique(_key(*numbers.T), return_index=True)[1]] = True
-    if len(kept) < len(lines) or not first.all():
-        twice = iter(first.tolist())
-        odd = [place for place, line in enumerate(lines, 2) if not is_row(line) or not next(twice)]
+    new = np.zeros(len(kept), bool)
+    new[np.unique(_key(*numbers.T), return_index=True)[1]] = True
+    if len(kept) < len(lines) or not new.all():
+        is_new = iter(new.tolist())
+        odd = [place for place, line in enumerate(lines, 2) if not is_row(line) or not next(is_new)]
         listed = ", ".join(map(str, odd[:_SHOWN])) + f" and {len(odd) - _SHOWN:,} more" * (len(odd) > _SHOWN)
         lost = f"line{'s' * (len(odd) > 1)} {listed} of {path.name} {'are' if len(odd) > 1 else 'is'} no row of numbers"
         problem = f"{problem}; {lost}" if problem else lost
-    return only(Logged(named, kept, *numbers.T, problem), first)
+    return only(Logged(named, kept, *numbers.T, problem), new)
 
 
 def _key(lanes: np.ndarray, steps: np.ndarray) -> np.ndarray:

@@ -39,9 +39,7 @@ def command(tmp_path_factory):
 def start(*arguments, devices):
     return subprocess.Popen(
         [sys.executable, ROOT / "run_sweep.py", *map(str, arguments)],
-        env=os.environ
-        | {"XLA_FLAGS": xla_flags(devices), "JAX_PLATFORMS": "cpu"}
-        | {"PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"XLA_FLAGS": xla_flags(devices), "JAX_PLATFORMS": "cpu"} | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
