@@ -382,7 +382,13 @@ def dying_after(left_to_do, function):
     return dying
 
 
-def test_a_kill_while_a_sweep_is_replaced_leaves_one_or_the_other(trained, tmp_path, monkeypatch):
+def test_a_kill_while_a_sweep_is_replaced_leaves_one_or_the_other(tmp_path, monkeypatch):
+    trained = tmp_path / "trained"
+    (trained / "checkpoints" / "beta_vae_mlp" / "lanes_00000-00003" / "12").mkdir(parents=True)
+    (trained / "checkpoints" / "beta_vae_mlp" / "lanes_00000-00003" / "12" / "weights").write_text("hours")
+    workdir.write_json(trained / "spec.json", CHOSEN.to_json())
+    for name in ("run.json", "history.csv", "results.csv"):
+        (trained / name).write_text(name)
     whole, moment, killed = contents(trained), 0, True
     while killed:
         path = shutil.copytree(trained, tmp_path / str(moment))
