@@ -1,6 +1,5 @@
 """Four fake CPU devices for every test, set before JAX starts; what is compiled, and how; where real data lies."""
 
-import atexit
 import gc
 import os
 import pathlib
@@ -11,13 +10,6 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 COUNT = "--xla_force_host_platform_device_count"
 if COUNT not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {COUNT}=4".strip()
-
-# The processes of one run compile a program once between them; what another run compiled decides nothing.
-if "PYTEST_XDIST_WORKER" not in os.environ:
-    compiled = tempfile.mkdtemp(prefix="compiled_by_tests_")
-    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax
 import pytest
@@ -41,9 +33,16 @@ def few_compiled_programs():
 
 
 def pytest_configure(config):
-    """Let XLA optimise little where compiling is most of the work; tests that train in earnest (-m slow) need it."""
+    """Compile a program once for all processes of this run, and quickly: compiling is most of what they do."""
     if config.option.markexpr == "not slow" and "optimization_level" not in os.environ["XLA_FLAGS"]:
-        os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"
+        os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"  # what trains in earnest needs it
+    if not hasattr(config, "workerinput"):
+        compiled = tempfile.mkdtemp(prefix="compiled_by_tests_")
+        config.add_cleanup(lambda: shutil.rmtree(compiled, ignore_errors=True))
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def xla_flags(devices: int | None = None) -> str:
