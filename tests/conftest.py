@@ -7,15 +7,15 @@ import shutil
 import tempfile
 
 os.environ["JAX_PLATFORMS"] = "cpu"
-COUNT = "--xla_force_host_platform_device_count"
-if COUNT not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {COUNT}=4".strip()
+if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 
 import jax
 import pytest
 
 pytest_plugins = ["tiny_sweep"]
 
+COUNT = "--xla_force_host_platform_device_count"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 # Each compiled program maps some memory, and Linux kills a process that asks for more than 65,530 maps.
