@@ -62,6 +62,11 @@ WHOLE_FROM_0 = Range("whole numbers from 0", lambda value: value >= 0 and value 
 WHOLE_FROM_1 = Range("whole numbers from 1", lambda value: value >= 1 and value == int(value))
 
 
+def between(least: float, most: float) -> Range:
+    """Return the numbers of an interval, its ends included."""
+    return Range(f"numbers in {least:g} … {most:g}", lambda value: least <= value <= most)
+
+
 class Hyper(NamedTuple):
     """A number of one run, traced: lanes of one program may differ in it. Declared by what reads it.
 
@@ -86,12 +91,14 @@ class Size(NamedTuple):
         default: an int, or a tuple of ints for a size that takes several.
         range: what is legal, checked before anything is compiled.
         meaning: one line.
+        most: the largest number that is taken. What cannot be built would only take minutes or the machine to refuse.
     """
 
     name: str
     default: int | tuple[int, ...]
     range: Range
     meaning: str
+    most: int = 65_536
 
     def of(self, program: "Program") -> Any:
         """Return the size that a program has, by default the declared one."""
@@ -400,7 +407,7 @@ class Table(collections.UserDict, Generic[Entry]):
         """
         if name in self.data and self.data[name] is not entry:
             raise InputError(f"there is a {self.kind} {name!r} already; choose another name for the new one")
-        if not isinstance(name, str) or not name or set(name) & set("+,:=. "):
+        if not isinstance(name, str) or not name or set(name) & set("+,:=. ") or name[0] in "-@":
             raise InputError(f"{name!r} cannot name a {self.kind}: it takes letters, digits and _")
         if not (callable(entry) if self._of is None else isinstance(entry, self._of)):
             expected = "a function" if self._of is None else f"of type {self._of.__name__}"
@@ -430,8 +437,15 @@ def look_up(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     Raises:
         InputError: there is no such name; the message gives the nearest legal one and all of them.
     """
+    if not isinstance(name, str):
+        raise InputError(f"{kind} must be given by name, got {_short(name)}. Known: {', '.join(table)}")
     if name not in table:
         near = difflib.get_close_matches(name, table, n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]!r}?" if near else "."
         raise InputError(f"unknown {kind} {name!r}{hint} Known: {', '.join(table)}")
     return table[name]
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]} …"

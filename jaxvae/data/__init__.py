@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from jaxvae.data import cars3d, celeb_a, dsprites, folder, idx, mpi3d, npz, shapes3d, smallnorb
 from jaxvae.data.arrays import from_arrays
-from jaxvae.data.errors import DataError, DataNotFoundError
+from jaxvae.data.errors import DataError, DataNotFoundError, reason
 from jaxvae.data.grid import Dataset
 from jaxvae.data.lookup import DataDir
 from jaxvae.data.splitting import split_off
@@ -98,8 +98,12 @@ def load(name: str, split: str = "train", data_dir: DataDir = None) -> Dataset:
 
     Raises:
         DataNotFoundError: nothing is there; the message says what to download or run.
-        InputError: an unknown name or split, or (as DataError) data that cannot be read; the message is one line.
+        InputError: an unknown name or split, or (as DataError) data that cannot be read or does not fit into memory;
+            the message is one line.
     """
     source = look_up("data set", name, DATASETS)
     look_up(f"split of {name}", split, dict.fromkeys(source.splits))
-    return source.load(split, data_dir)
+    try:
+        return source.load(split, data_dir)
+    except MemoryError as error:
+        raise DataError(f"{name} does not fit into memory ({reason(error)}): free some, or give less data") from None

@@ -7,12 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.arguments import as_array, shortened
 from jaxvae.data.errors import DataError
 from jaxvae.data.grid import Dataset, assemble
 from jaxvae.types import in_32_bits
 
 NAME = "arrays"
 """What a data set made of arrays is called in a sweep's spec."""
+
+LONGEST_NAME = 200
+"""Signs of the name of a factor: it stands on axes of figures and over columns of tables."""
 
 _ROUNDING = 1e-5  # floats this far outside [0, 1] are rounding
 
@@ -51,7 +55,7 @@ def from_arrays(
             raise DataError(f"{where}: factor_names are given without factors or labels")
         return assemble(name, images, annotation="none")
     kind, known = ("factors", factors) if labels is None else ("labels", labels)
-    values, called = numbered(checked_indices(where, kind, np.asarray(known), len(images)))
+    values, called = numbered(checked_indices(where, kind, as_array(f"{where}: {kind}", known, DataError), len(images)))
     width = values.shape[1]
     default = ("label",) if kind == "labels" and width == 1 else tuple(f"{kind[:-1]}_{k}" for k in range(width))
     names = default if factor_names is None else _names(where, factor_names, width)
@@ -112,7 +116,7 @@ def checked_images(where: str, images) -> np.ndarray:
     Raises:
         DataError: another dtype, floats outside [0, 1], another shape, or channels that come first.
     """
-    images = np.asarray(images)
+    images = as_array(f"{where}: images", images, DataError)
     if white_of(where, images, whole=True) == 1 and images.dtype != np.uint8:
         images = images.astype(np.uint8) if images.dtype == bool else np.round(255 * images).astype(np.uint8)
     if images.ndim == 3:
@@ -211,7 +215,14 @@ def numbered_as(where: str, data: Dataset, other: Dataset) -> Dataset:
 
 
 def _names(where: str, given: Sequence[str], width: int) -> tuple[str, ...]:
-    names = np.asarray(given)
+    names = as_array(f"{where}: factor_names", given, DataError)
     if names.dtype.kind not in "US" or names.shape != (width,) or len(set(names.tolist())) < width:
-        raise DataError(f"{where}: factor_names must be {width} different strings, got {names.tolist()}")
-    return tuple(name.decode() if isinstance(name, bytes) else name for name in names.tolist())
+        raise DataError(f"{where}: factor_names must be {width} different strings, got {shortened(names.tolist())}")
+    found = [name.decode(errors="replace") if isinstance(name, bytes) else name for name in names.tolist()]
+    for name in found:
+        if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
+            raise DataError(
+                f"{where}: factor_names must be words of at most {LONGEST_NAME} signs that can be printed, got "
+                f"{shortened(name)}"
+            )
+    return tuple(found)

@@ -11,7 +11,7 @@ import PIL.Image
 from jaxvae.data import cache
 from jaxvae.data.errors import DataError, damage
 from jaxvae.data.grid import Dataset, assemble, unravel
-from jaxvae.data.lookup import DataDir, existing, nowhere, say_once
+from jaxvae.data.lookup import DataDir, check_file, existing, nowhere, say_once
 from jaxvae.data.telling import LOGGER
 
 FACTORS = ("elevation", "azimuth", "object")
@@ -86,6 +86,7 @@ def _images(paths: list[pathlib.Path]) -> np.ndarray:
 
 def _stamp(path: pathlib.Path) -> tuple[str, int, int]:
     """Return what changes when a file does."""
+    check_file(path, DOWNLOAD)
     with damage(path, DOWNLOAD):
         return path.name, path.stat().st_size, path.stat().st_mtime_ns
 

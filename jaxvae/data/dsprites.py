@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from jaxvae.data import tfds
+from jaxvae.data import npy, tfds
 from jaxvae.data.errors import DataError, damage
 from jaxvae.data.grid import Dataset, assemble, pack
 from jaxvae.data.lookup import DataDir, existing, how_to_obtain, raw_file
@@ -42,8 +42,8 @@ def _example(record: dict) -> tuple[np.ndarray, list[int]]:
 
 
 def _read_npz(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    with damage(path, DOWNLOAD), np.load(path, allow_pickle=False) as archive:
-        classes = archive["latents_classes"]
+    with damage(path, DOWNLOAD):
+        classes = npy.read(path, ["latents_classes"])[0]["latents_classes"]
     return _checked(path, _npz_blocks(path), classes)
 
 
@@ -66,6 +66,7 @@ def _read_hdf5(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
     import h5py
 
     with damage(path, DOWNLOAD), h5py.File(path, "r") as file:
+        npy.check_memory("latents/classes", file["latents/classes"].nbytes)
         classes = file["latents/classes"][()]
     return _checked(path, _hdf5_blocks(path), classes)
 

@@ -1,6 +1,7 @@
 """A user's own folder of images."""
 
 import contextlib
+import math
 import os
 import pathlib
 from collections.abc import Iterator
@@ -9,9 +10,10 @@ import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
+from jaxvae.data import npy, rasters
 from jaxvae.data.errors import DataError, damage
 from jaxvae.data.grid import Dataset, assemble
-from jaxvae.data.lookup import DataDir, existing
+from jaxvae.data.lookup import DataDir, check_file, existing
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 OBTAIN = (
@@ -48,15 +50,19 @@ def load_folder(split: str = "train", data_dir: DataDir = None) -> Dataset:
     paths = [path for found in classes.values() for path in found]
 
     # Headers first: a size that differs is found in seconds, before anything is decoded.
-    headers = [_header(path) for path in paths]
+    with rasters.quiet():
+        headers = [_header(path) for path in paths]
     size = headers[0][0]
     for path, (other, _) in zip(paths, headers, strict=True):
         _check_size(path, other, paths[0], size)
     mode = "L" if all(grey for _, grey in headers) else "RGB"
 
-    images = np.empty((len(paths), size[1], size[0], len(mode)), np.uint8)
+    shape = (len(paths), size[1], size[0], len(mode))
+    with damage(root, "make the images smaller, or leave some out"):
+        npy.check_memory(f"{len(paths):,} images of {_say(size)}", math.prod(shape))
+    images = np.empty(shape, np.uint8)
     for image, path in zip(images, paths, strict=True):
-        with damage(path, _REPLACE), _open(path) as picture:
+        with rasters.quiet(), damage(path, _REPLACE), _open(path) as picture:
             shown = _on_white(PIL.ImageOps.exif_transpose(picture)).convert(mode)
         _check_size(path, shown.size, paths[0], size)  # some formats keep their orientation behind the pixels
         image[:] = np.asarray(shown).reshape(image.shape)
@@ -115,7 +121,8 @@ def _anywhere(folder: pathlib.Path) -> list[pathlib.Path]:
 def _open(path: pathlib.Path) -> Iterator[PIL.Image.Image]:
     # By a file, not a path: what Pillow then does not map into memory it cannot map with its sides changed over, as
     # version 13 does with a TIFF that is turned and not compressed.
-    with path.open("rb") as file, PIL.Image.open(file) as picture:
+    check_file(path, _REPLACE)
+    with path.open("rb") as file, rasters.opened(file, path, _REPLACE) as picture:
         yield picture
 
 

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.words import printable
+
 EIGHT_PIXELS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * np.uint8(255)
 """The pixels of every byte of a binary image, uint8[256, 8]."""
 
@@ -58,10 +60,11 @@ class Dataset:
 
     def __repr__(self) -> str:
         height, width, channels = self.shape
-        called = [f" ({values[0]} … {values[-1]})" if values else "" for values in self.factor_values]
+        ends = [(printable(values[0]), printable(values[-1])) if values else () for values in self.factor_values]
+        called = [f" ({' … '.join(pair)})" if pair else "" for pair in ends]
         called = called or [""] * len(self.factor_names)
         columns = zip(self.factor_names, self.factor_sizes, called, strict=True)
-        said = [f"{name}:{size}{words}" for name, size, words in columns] or ["none"]
+        said = [f"{printable(name)}:{size}{words}" for name, size, words in columns] or ["none"]
         factors = ", ".join(said if len(said) <= MOST_SAID else [*said[:3], f"… {len(said)} in all"])
         return f"Dataset({self.name}, {len(self)} images {height}x{width}x{channels}, {self.annotation}: {factors})"
 

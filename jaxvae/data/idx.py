@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from jaxvae.data import tfds
+from jaxvae.data import npy, tfds
 from jaxvae.data.errors import DataError, DataNotFoundError, damage
 from jaxvae.data.grid import Dataset, assemble
 from jaxvae.data.lookup import DataDir, existing, how_to_obtain, raw_file
@@ -70,11 +70,16 @@ def read_idx(path: pathlib.Path, num_axes: int, download: str) -> np.ndarray:
     Raises:
         DataError: the file is anything else, or cut short; `download` is how to get it again.
     """
-    with damage(path, download):
-        content = path.read_bytes()
-        if content[:2] == b"\x1f\x8b":
-            content = gzip.decompress(content)
     start = 4 + 4 * num_axes
+    with damage(path, download), path.open("rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        with gzip.GzipFile(fileobj=raw) if zipped else raw as file:
+            content = file.read(start)
+            is_idx = len(content) == start and content[:4] == bytes([0, 0, 8, num_axes])
+            claimed = max(0, math.prod(np.frombuffer(content[4:], ">i4").tolist())) if is_idx else 0
+            npy.check_memory("its array", claimed)
+            content += file.read(claimed + 1)  # one more byte tells of a file that goes on, maybe without an end
     if len(content) < start or content[:4] != bytes([0, 0, 8, num_axes]):
         raise DataError(
             f"{path} is not an idx file of unsigned bytes with {num_axes} axes "

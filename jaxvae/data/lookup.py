@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 
+from jaxvae.arguments import as_path
 from jaxvae.data.errors import DataError, DataNotFoundError, damage
 from jaxvae.data.telling import LOGGER
 
@@ -20,14 +21,27 @@ def existing(name: str, data_dir: DataDir, obtain: str) -> pathlib.Path | None:
 
     Raises:
         DataNotFoundError: it does not exist.
+        DataError: it is neither a file nor a folder.
     """
     if not data_dir:
         return None
     # os.path rather than pathlib here: it answers no, and raises nothing, where permissions forbid to look.
-    path = pathlib.Path(os.path.expanduser(data_dir))
+    path = as_path(f"{name}: data_dir", data_dir, DataError)
     if not os.path.exists(path):
         raise DataNotFoundError(f"{name}: data_dir {path} does not exist: {obtain}")
+    if not os.path.isdir(path) and not os.path.isfile(path):  # /dev/zero never ends, and a pipe can only be read once
+        raise DataError(f"{name}: data_dir {path} is a device or a pipe, neither a file nor a folder: {obtain}")
     return path
+
+
+def check_file(path: pathlib.Path, remedy: str) -> None:
+    """Refuse what would be read for ever, or wait for a writer: a device, a pipe. What is not there is left to readers.
+
+    Raises:
+        DataError: it is there, and no file.
+    """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise DataError(f"{path} is no file but a device, a pipe or a folder: {remedy}")
 
 
 def raw_file(name: str, data_dir: pathlib.Path | None, file_names: tuple[str, ...]) -> pathlib.Path | None:

@@ -4,8 +4,7 @@ import difflib
 import pathlib
 import zipfile
 
-import numpy as np
-
+from jaxvae.data import npy
 from jaxvae.data.arrays import from_arrays
 from jaxvae.data.errors import DataError, damage
 from jaxvae.data.grid import Dataset
@@ -30,9 +29,8 @@ def load_npz(split: str = "train", data_dir: DataDir = None) -> Dataset:
     path = _path(data_dir)
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is not an .npz archive, or is cut short: {OBTAIN}")
-    with damage(path, OBTAIN), np.load(path, allow_pickle=False) as archive:
-        arrays = {key: archive[key] for key in KEYS if key in archive.files}
-        files = archive.files
+    with damage(path, OBTAIN):
+        arrays, files = npy.read(path, KEYS)
     if "images" not in arrays:
         raise DataError(f"{path} has no array 'images', it holds {', '.join(files) or 'nothing'}: {OBTAIN}")
     for key in files:
@@ -68,5 +66,5 @@ def _path(data_dir: DataDir) -> pathlib.Path:
         if len(found) != 1:
             names = ", ".join(p.name for p in found[:5]) or "none"
             raise DataError(f"npz: {path} must hold exactly one .npz, it holds {len(found)} ({names}): {OBTAIN}")
-        return found[0]
+        return existing("npz", found[0], OBTAIN)
     return path

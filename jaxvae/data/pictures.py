@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import PIL.Image
 
-from jaxvae.data import cache
+from jaxvae.data import cache, rasters
 from jaxvae.data.errors import DataError, damage
+from jaxvae.data.lookup import check_file
 from jaxvae.data.telling import LOGGER
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -49,6 +50,8 @@ def find(where: pathlib.Path, remedy: str) -> Pictures:
     Raises:
         DataError: it cannot be listed, or has two pictures of one name; `remedy` is what to do.
     """
+    if not where.is_dir():
+        check_file(where, remedy)
     with damage(where, remedy):
         listed = list(_in_zip(where) if where.suffix == ".zip" else _in_folder(where))
     members, stamps = {}, {}
@@ -106,11 +109,20 @@ def decode(
     count, where = f"{len(names):,}", pictures.where
     LOGGER.info("decoding %s pictures of %s, once: the result is kept in %s", count, where, cache.directory())
     images = np.empty((len(names), *size, 3), np.uint8)  # whole: joining blocks would need twice the memory
-    with _reader(pictures, remedy) as read, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (
+        rasters.quiet(),
+        _reader(pictures, remedy) as read,
+        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+    ):
 
         def one(row: int) -> None:
             path = pictures.path(names[row])
-            with damage(path, remedy), PIL.Image.open(io.BytesIO(read(pictures.members[names[row]]))) as picture:
+            if pictures.stamps[names[row]][0] > rasters.MOST_BYTES:
+                raise DataError(f"{path} is a file of more than {rasters.MOST_BYTES:,} bytes: {remedy}")
+            with (
+                damage(path, remedy),
+                rasters.opened(io.BytesIO(read(pictures.members[names[row]])), path, remedy) as picture,
+            ):
                 images[row] = np.asarray(frame(picture, path))
 
         started = said = time.monotonic()

@@ -15,6 +15,8 @@ WHERE = "--hold_out: "
 def listed(rules: str | Iterable[str]) -> tuple[str, ...]:
     """Return rules one by one: several may be in one text, parted by semicolons."""
     rules = [rules] if isinstance(rules, str) else rules
+    if not isinstance(rules, Iterable):
+        raise InputError(f"{WHERE}expected rules such as 'shape=heart', got {rules!r}")
     return tuple(one.strip() for rule in rules for one in str(rule).split(";") if one.strip())
 
 

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 
-from jaxvae.data import tfds
+from jaxvae.data import npy, tfds
 from jaxvae.data.errors import DataError, damage
 from jaxvae.data.grid import Dataset, assemble
 from jaxvae.data.lookup import DataDir, existing, how_to_obtain, raw_file
@@ -42,7 +42,10 @@ def _read(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
         if file["images"].dtype != np.uint8:
             raise DataError(f"{path} holds images {file['images'].dtype} instead of uint8: {DOWNLOAD}")
         # In one go: the file's chunks run across images, so slices would decompress them again and again.
+        npy.check_memory("images", file["images"].nbytes)
         images, values = file["images"][()], file["labels"][()]
+    if values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+        raise DataError(f"{path} holds labels that are no finite numbers: {DOWNLOAD}")
     # The file has the factors' values (hues 0 … 0.9, angles -30 … 30); a class is the rank of a value, as in TFDS.
     ranks = [np.unique(column, return_inverse=True)[1] for column in values.T]
     return images, np.stack(ranks, axis=1).astype(np.int32)

@@ -28,6 +28,8 @@ def split_off(dataset: Dataset, share: float, seed: int = 0) -> tuple[Dataset, D
     Raises:
         InputError: the share is none, or leaves fewer than FEWEST images on either side.
     """
+    if not isinstance(dataset, Dataset):
+        raise InputError(f"split_off takes a Dataset, as jaxvae.data.load gives one, got {type(dataset).__name__}")
     if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 < share < 1:
         raise InputError(f"--validation must be a share of the training images in 0 … 1, 1 excluded, got {share!r}")
     if not isinstance(seed, int) or not 0 <= seed < 2**32:

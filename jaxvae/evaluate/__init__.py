@@ -1,9 +1,9 @@
 """Scores of trained sweeps: encode the data once per lane, run the metrics, put some lanes on show. Knows no plot."""
 
 from jaxvae.evaluate.encoding import encode
-from jaxvae.evaluate.reopened import from_table
+from jaxvae.evaluate.reopened import evaluation_set, from_table
 from jaxvae.evaluate.responses import respond
-from jaxvae.evaluate.scoring import choose_metrics, evaluate, evaluation_set, rescore, watch
+from jaxvae.evaluate.scoring import choose_metrics, evaluate, rescore, watch
 from jaxvae.evaluate.showcases import information
 
 __all__ = [

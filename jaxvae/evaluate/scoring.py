@@ -8,7 +8,6 @@ import jax
 import numpy as np
 
 from jaxvae import latents, metrics, models, objectives
-from jaxvae.data import DATASETS, load, split_off
 from jaxvae.data.grid import Dataset
 from jaxvae.data.splitting import in_any_order, rows_of
 from jaxvae.evaluate.clusters import score_clusters, why_not
@@ -16,9 +15,11 @@ from jaxvae.evaluate.encoding import LATENT_STATISTICS, Encoded, encode, encode_
 from jaxvae.evaluate.known import factors_of
 from jaxvae.evaluate.objective_loss import loss_in_place
 from jaxvae.evaluate.ranking import rank
+from jaxvae.evaluate.reopened import check_fit, evaluation_set
 from jaxvae.evaluate.showcases import showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points
 from jaxvae.evaluate.unseen import columns, score_apart, seen_images, seen_in_training
+from jaxvae.metrics.checking import as_names
 from jaxvae.metrics.scoring import MAX_VALUES
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import fetch, put_everywhere
@@ -159,37 +160,22 @@ def rescore(
             where `data` is not given.
 
     Raises:
-        InputError: a name is unknown, the data set cannot be loaded, or a plug-in is missing.
+        InputError: a name is unknown, the data set cannot be loaded, has changed since the sweep was trained, or is not
+            one that its models take; or a plug-in is missing.
         CheckpointError: lanes have not been trained, or their checkpoint is damaged.
     """
-    names = (names,) if isinstance(names, str) else names
+    names = None if names is None else as_names(names)
     for name in names or ():
         look_up("metric", name, metrics.METRICS)  # before a data set is loaded
     _check_known(sweep)
     keep = data is None if keep is None else keep
-    data = evaluation_set(sweep) if data is None else data
+    if data is None:
+        data = evaluation_set(sweep)
+    check_fit(sweep, data)
     if names is None:
         _, omitted = choose_metrics(None, data)
         names = tuple(name for name in metrics.METRICS if omitted.get(name) != ONLY_BY_NAME)
     return evaluate(sweep, data, {}, say, tuple(names), keep=keep)
-
-
-def evaluation_set(sweep: SavedSweep) -> Dataset:
-    """Load the data set that a sweep was scored on.
-
-    Raises:
-        InputError: it was none that has a name, or it cannot be loaded.
-    """
-    name, share = sweep.spec["dataset"], sweep.spec.get("validation")
-    if name not in DATASETS:
-        part = f"jaxvae.data.split_off(images, {share:g}, {sweep.spec['seed']})[1]" if share else "them"
-        raise InputError(
-            f"the sweep in {sweep.path} was trained on images in memory ({name!r}), which are not kept; "
-            f"give {part} as data= {sweep.missing_plugins()}".rstrip()
-        )
-    if share:
-        return split_off(load(name, "train", sweep.spec["data_dir"]), share, sweep.spec["seed"])[1]
-    return load(name, DATASETS[name].evaluation_split, sweep.spec["data_dir"])
 
 
 def _check_known(sweep: SavedSweep) -> None:

@@ -11,14 +11,15 @@ import json
 import math
 import pathlib
 import sys
-import zipfile
 from typing import Any
 
 import numpy as np
 
-from jaxvae import files, metrics
+from jaxvae import commands, files, metrics
+from jaxvae.data import npy
 from jaxvae.metrics import listing
 from jaxvae.types import InputError, look_up
+from jaxvae.words import cell, one_line, printable
 
 ARRAYS = ("codes", "factors", "factor_names", "logvar", "test_codes", "test_factors")
 
@@ -38,8 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise InputError(f"--names={given.names} names no metric. Known: {', '.join(metrics.METRICS)}")
         for name in names or ():
             look_up("metric", name, metrics.METRICS)
-        if given.seed < 0:
-            raise InputError(f"--seed must be a whole number from 0, got {given.seed}")
+        if not 0 <= given.seed < 2**32:
+            raise InputError(f"--seed must be a whole number from 0, below 2^32, got {given.seed}")
         targets = _targets(given)
         arrays = read(given.codes)
         scores = metrics.score(**arrays, names=names, seed=given.seed)
@@ -48,18 +49,12 @@ def main(arguments: list[str] | None = None) -> int:
         for kind, target in targets.items():
             _write(target, {"json": as_json, "csv": as_csv}[kind](about, scores))
     except (InputError, OSError) as error:
-        print(f"jaxvae.metrics: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return commands.refuse("jaxvae.metrics", error)
     return 0
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise InputError(message)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = commands.Parser(
         allow_abbrev=False,
         prog="python -m jaxvae.metrics",
         description="Score codes of your own.",
@@ -85,20 +80,15 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         raise InputError(f"{path} is not there")
     try:
-        held = np.load(path, allow_pickle=False)
-        if not isinstance(held, np.lib.npyio.NpzFile):
-            raise InputError(f"{path} is a single array; write np.savez({path.stem!r}, codes=…, factors=…)")
-        with held:
-            if "codes" not in held:
-                raise InputError(f"{path} holds {', '.join(held) or 'nothing'}, and no 'codes' [N, D]")
-            ignored = [name for name in held if name not in ARRAYS]
-            arrays = {name: held[name] for name in ARRAYS if name in held}
-    except InputError:
-        raise
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} cannot be read as .npz ({' '.join(str(error).split())[:200]})") from None
+        arrays, names = npy.read(path, ARRAYS)
+    except Exception as error:  # a dozen unrelated classes of zip, zlib and NumPy
+        reason = one_line(error)[:200] or type(error).__name__
+        raise InputError(f"{path} cannot be read as .npz ({reason}); write np.savez({path.stem!r}, codes=…)") from None
+    if "codes" not in arrays:
+        raise InputError(f"{path} holds {', '.join(names) or 'nothing'}, and no 'codes' [N, D]")
+    ignored = [name for name in names if name not in ARRAYS]
     if ignored:
-        print(f"not looked at: {', '.join(ignored)} (known are {', '.join(ARRAYS)})")
+        print(f"not looked at: {printable(', '.join(ignored))} (known are {', '.join(ARRAYS)})")
     if "factor_names" in arrays:
         arrays["factor_names"] = [str(name) for name in np.atleast_1d(arrays["factor_names"])]
     return arrays
@@ -149,7 +139,7 @@ def as_csv(about: dict[str, Any], scores: dict[str, float]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [*about, *scores], lineterminator="\n")
     writer.writeheader()
-    writer.writerow(about | {key: _finite(value) for key, value in scores.items()})
+    writer.writerow({name: cell(value) for name, value in about.items()} | {k: _finite(v) for k, v in scores.items()})
     return text.getvalue()
 
 

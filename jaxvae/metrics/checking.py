@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.arguments import as_array
 from jaxvae.metrics.information import NUM_BINS
 from jaxvae.metrics.table import METRICS, missing_input
 from jaxvae.types import Factors, InputError, look_up
@@ -44,7 +45,7 @@ def checked_names(names, sizes: Sequence[int], has_logvar: bool, continuous: Seq
 
     if names is None:
         return tuple(filter(possible, METRICS))
-    names = tuple(dict.fromkeys([names] if isinstance(names, str) else names))
+    names = as_names(names)
     for name in names:
         if look_up("metric", name, METRICS).of_siblings:
             raise InputError(
@@ -67,9 +68,24 @@ def checked_names(names, sizes: Sequence[int], has_logvar: bool, continuous: Seq
     return names
 
 
+def as_names(names) -> tuple[str, ...]:
+    """Return the names of metrics, each once; raises InputError for what is no sequence of them."""
+    try:
+        return tuple(dict.fromkeys([names] if isinstance(names, str) else names))
+    except TypeError:
+        raise InputError(f"names must be names of metrics, got {names!r}; see jaxvae.metrics.METRICS") from None
+
+
+def checked_seed(seed) -> int:
+    """Return the seed of the points that metrics draw; raises InputError for what is none."""
+    if not isinstance(seed, (int, np.integer)) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise InputError(f"seed must be a whole number in 0 … 2^32 - 1, got {seed!r}")
+    return int(seed)
+
+
 def checked_codes(argument: str, codes) -> np.ndarray:
     """Return f32[N, D] on the host."""
-    codes = np.asarray(codes)
+    codes = as_array(argument, codes)
     if codes.ndim != 2 or codes.shape[0] < 2 or codes.shape[1] < 1:
         raise InputError(f"{argument} must be [N, D] with at least two rows and one latent, got shape {codes.shape}")
     if not (jnp.issubdtype(codes.dtype, jnp.floating) or jnp.issubdtype(codes.dtype, jnp.integer)):
@@ -87,7 +103,7 @@ def checked_codes(argument: str, codes) -> np.ndarray:
 
 def checked_factors(argument: str, factors, codes: np.ndarray) -> np.ndarray:
     """Return finite numbers or booleans [N, K] on the host, a row for every row of codes."""
-    factors = np.asarray(factors)
+    factors = as_array(argument, factors)
     if factors.ndim != 2:
         raise InputError(f"{argument} must be [N, K], a column for each factor, got shape {factors.shape}")
     is_real = jnp.issubdtype(factors.dtype, jnp.floating)  # NumPy does not know bfloat16
@@ -111,6 +127,8 @@ def column_names(num_factors: int, names) -> tuple[str, ...]:
     """Return what to call the factors in a message."""
     if names is None:
         return tuple(str(column) for column in range(num_factors))
+    if isinstance(names, str) or not isinstance(names, Sequence | np.ndarray):
+        raise InputError(f"factor_names must be {num_factors} names, got {names!r}")
     if len(names) != num_factors:
         raise InputError(f"factor_names has {len(names)} names for {num_factors} factors")
     return tuple(repr(name) for name in names)

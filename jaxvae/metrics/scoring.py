@@ -7,12 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.arguments import as_array
 from jaxvae.learners.grouping import group_rows_on_host
 from jaxvae.metrics.checking import (
+    as_names,
     check_fit,
     checked_codes,
     checked_factors,
     checked_names,
+    checked_seed,
     column_names,
     number_values,
 )
@@ -63,6 +66,7 @@ def score(
     Raises:
         InputError: an argument is not as above, a name is unknown, or a metric needs what was not given.
     """
+    seed = checked_seed(seed)
     codes = checked_codes("codes", codes)
     if logvar is not None:
         logvar = checked_codes("logvar", logvar)
@@ -178,6 +182,9 @@ def score_siblings(codes, kl=None, *, names: Sequence[str] | str | None = None, 
     Raises:
         InputError: an argument is not as above, or a name is unknown or that of a metric of one model.
     """
+    seed = checked_seed(seed)
+    if not np.iterable(codes):
+        raise InputError(f"codes must be [S, N, D], of two siblings or more for the same images, got {codes!r}")
     models = [checked_codes(f"codes[{model}]", own) for model, own in enumerate(codes)]
     if len(models) < 2 or len({own.shape for own in models}) > 1:
         raise InputError(
@@ -188,13 +195,13 @@ def score_siblings(codes, kl=None, *, names: Sequence[str] | str | None = None, 
     if kl is None:
         kl = np.full(codes.shape[::2], np.inf, np.float32)
     else:
-        kl = np.asarray(kl)
+        kl = as_array("kl", kl)
         if kl.shape != codes.shape[::2]:
             raise InputError(f"kl must be [S, D], here {codes.shape[::2]}, got shape {kl.shape}")
         if not np.isfinite(kl).all():
             raise InputError("kl must be finite: the mean KL of each latent in nats")
     siblings = tuple(name for name, metric in METRICS.items() if metric.of_siblings)
-    names = siblings if names is None else tuple(dict.fromkeys([names] if isinstance(names, str) else names))
+    names = siblings if names is None else as_names(names)
     for name in names:
         if not look_up("metric", name, METRICS).of_siblings:
             raise InputError(f"metric {name!r} is of one model, see score; of siblings there is {', '.join(siblings)}")

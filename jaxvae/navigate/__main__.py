@@ -14,17 +14,13 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's start-up chatter is for XLA's developers
 
-from jaxvae import data, navigate, report
+from jaxvae import commands, data, navigate, report
 from jaxvae.data import telling
 from jaxvae.data.grid import Dataset, join
 from jaxvae.navigate import opening
 from jaxvae.parallel.machine import keep_compiled
 from jaxvae.types import InputError, look_up
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):
-        raise InputError(message)
+from jaxvae.words import printable_lines
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -34,15 +30,15 @@ def main(arguments: list[str] | None = None) -> int:
         for needed in ("models", "dataset", "out"):
             if not getattr(given, needed):
                 raise InputError(f"--{needed} is missing; see --help")
-        telling.show()
+        telling.show(_say)
         keep_compiled(None)
         models = opening.open_models([part for text in given.models for part in opening.split(text)])
         images, held_out = load(given.dataset, given.data_dir)
-        print(f"{images}\n{len(models)} models: {', '.join(models)} -> {given.out}", flush=True)
+        _say(f"{images}\n{len(models)} models: {', '.join(models)} -> {given.out}")
         for name, model in models.items():
             known = model.about.get("dataset")
             if known in data.DATASETS and known != given.dataset:
-                print(f"note: {name} was trained on {known}, and is shown {given.dataset}", flush=True)
+                _say(f"note: {name} was trained on {known}, and is shown {given.dataset}")
         results = navigate.study(
             models,
             images,
@@ -59,20 +55,23 @@ def main(arguments: list[str] | None = None) -> int:
             seed=given.seed,
             out=given.out,
             overwrite=given.overwrite,
-            say=lambda line: print(line, flush=True),
+            say=_say,
         )
-        print(f"page: {report.write_navigation(results, given.out)}")
+        _say(f"page: {report.write_navigation(results, given.out)}")
     except (InputError, OSError) as error:
-        print(f"jaxvae.navigate: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return commands.refuse("jaxvae.navigate", error)
     except KeyboardInterrupt:
         print("stopped; finished parts are kept, the same command goes on from there", file=sys.stderr)
         return 130
     return 0
 
 
+def _say(line: str) -> None:
+    print(printable_lines(line), flush=True)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = commands.Parser(
         allow_abbrev=False,
         prog="python -m jaxvae.navigate",
         description=__doc__,

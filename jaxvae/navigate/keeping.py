@@ -20,6 +20,8 @@ import jax
 import numpy as np
 
 from jaxvae import files
+from jaxvae.arguments import as_path
+from jaxvae.data import npy
 from jaxvae.data.grid import Dataset
 from jaxvae.navigate.results import Navigation
 from jaxvae.navigate.scores import Interval
@@ -98,9 +100,8 @@ class Keep:
         file = self.path / "parts" / f"{name}.npz"
         if file.exists():
             try:
-                with np.load(file, allow_pickle=False) as held:
-                    return {key: held[key] for key in held.files}
-            except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+                return npy.read(file)[0]
+            except Exception:  # whatever zip, zlib or NumPy say of it
                 pass  # it is made again
         made = make()
         write_arrays(file, made)
@@ -134,7 +135,7 @@ def save(results: Navigation, path: str | os.PathLike[str]) -> None:
                 _flatten(f"means/{name}", interval, arrays)
         else:
             said[field.name] = value
-    folder = pathlib.Path(path).expanduser()
+    folder = as_path("the folder of a study", path, StudyError)
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / "results.npz", arrays)
     workdir.write_json(folder / "results.json", said)
@@ -146,13 +147,12 @@ def load(path: str | os.PathLike[str]) -> Navigation:
     Raises:
         StudyError: the folder holds none, or it is damaged.
     """
-    folder = pathlib.Path(path).expanduser()
+    folder = as_path("the folder of a study", path, StudyError)
     if not (folder / "results.json").exists():
         raise StudyError(f"{folder} holds no finished study of attributes (no results.json)")
     said = _read_json(folder / "results.json")
     try:
-        with np.load(folder / "results.npz", allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
+        arrays = npy.read(folder / "results.npz")[0]
         kinds = typing.get_type_hints(Navigation)
         fields = {}
         for field in dataclasses.fields(Navigation):

@@ -221,15 +221,18 @@ def _check_numbers(
     classifier_steps: int,
     seed: int,
 ) -> None:
-    for name, value, least in (
-        ("faces", faces, 2),
-        ("resamples", resamples, 2),
-        ("bootstraps", bootstraps, 2),
-        ("classifier_steps", classifier_steps, 1),
-        ("seed", seed, 0),
+    for name, value, least, most in (
+        ("faces", faces, 2, 2**31 - 1),
+        ("resamples", resamples, 2, 10_000),
+        ("bootstraps", bootstraps, 2, 1_000_000),
+        ("classifier_steps", classifier_steps, 1, 2**30),
+        ("seed", seed, 0, 2**32 - 1),
     ):
-        if not math.isfinite(value) or value != int(value) or value < least:
-            raise InputError(f"{name} must be a whole number from {least}, got {value}")
+        number = isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value != int(value) or value < least:
+            raise InputError(f"{name} must be a whole number from {least}, got {value!r}")
+        if value > most:
+            raise InputError(f"{name} must be at most {most:,}, got {value:,}")
     far = [0.0, *steps]
     if len(far) == 1 or not all(map(math.isfinite, far)) or any(b <= a for a, b in itertools.pairwise(far)):
         raise InputError(f"steps must be numbers above 0 that ascend, got {list(steps)}")

@@ -12,6 +12,7 @@ import safetensors.numpy
 from flax import traverse_util
 
 from jaxvae import files
+from jaxvae.arguments import as_path
 from jaxvae.types import InputError, Networks, Program
 from jaxvae.version import __version__
 
@@ -44,7 +45,7 @@ def write_folder(
     Raises:
         ModelError: something is there already, or the folder cannot be written.
     """
-    path = pathlib.Path(path).expanduser()
+    path = as_path("the folder to write to", path, ModelError)
     if os.path.lexists(path):
         is_one = files.is_folder(path) and {p.name for p in path.iterdir()} == {named.weights, named.about}
         if not (overwrite and is_one):
@@ -79,7 +80,7 @@ def read_folder(path: str | os.PathLike[str], named: Files) -> tuple[dict[str, A
     Raises:
         ModelError: the folder holds no such network, its files are damaged, or a newer version wrote it.
     """
-    path = pathlib.Path(path).expanduser()
+    path = as_path("the folder of a model", path, ModelError)
     said, arrays = _read_about(path / named.about, named), _read_arrays(path / named.weights)
     return traverse_util.unflatten_dict(arrays, sep="/"), said
 

@@ -12,6 +12,7 @@ import numpy as np
 from flax import traverse_util
 
 from jaxvae import latents, models, objectives
+from jaxvae.arguments import as_array, as_path
 from jaxvae.data.arrays import white_of
 from jaxvae.saved import export
 from jaxvae.types import InputError, Networks, Program, in_32_bits, remember
@@ -66,7 +67,7 @@ class Model:
         words = f"architecture {self.program.architecture!r} is told labels: give {form}, integers in {ranges}"
         if labels is None:
             raise InputError(f"{words}; none were given")
-        labels = np.asarray(labels)
+        labels = as_array("labels", labels)
         if labels.ndim == 1 and len(sizes) == 1:
             labels = labels[:, None]
         if labels.shape != (num_rows, len(sizes)) or not np.issubdtype(labels.dtype, np.integer):
@@ -77,21 +78,27 @@ class Model:
 
     def _images(self, images) -> jax.Array:
         if not isinstance(images, jax.Array):
-            images = np.asarray(images)
+            images = as_array("images", images)
         if images.ndim != 4 or images.shape[1:] != self.program.image_shape:
             raise InputError(
                 f"this model takes images [B, {', '.join(map(str, self.program.image_shape))}], got {images.shape}"
             )
+        _check_some("images", images)
         white = white_of("this model", images, whole=False)
         images = jnp.asarray(images).astype(jnp.float32)
         return images if white == 1 else images / float(white)
 
     def _codes(self, z) -> jax.Array:
+        if not isinstance(z, jax.Array):
+            z = as_array("codes", z)
+        if not (jnp.issubdtype(z.dtype, jnp.floating) or jnp.issubdtype(z.dtype, jnp.integer)):
+            raise InputError(f"this model takes codes that are real numbers, got {z.dtype}")
         z = jnp.asarray(z, jnp.float32)
         sizes = latents.groups(self.program)
         if z.ndim != 2 or z.shape[1] not in np.cumsum(sizes):
             legal = " or ".join(str(size) for size in sorted({sizes[0], sum(sizes)}))
             raise InputError(f"this model takes codes [B, {legal}], got {z.shape}")
+        _check_some("codes", z)  # which need not be finite: those of a lane that diverged are shown as they are
         return z
 
     @in_32_bits
@@ -141,7 +148,7 @@ class Model:
         if not self.label_sizes:
             raise InputError(f"architecture {self.program.architecture!r} is not told labels: it has none to swap")
         codes = self.encode(images, labels)[0]
-        others = np.asarray(others)
+        others = as_array("labels to swap in", others)
         if others.ndim == 1:
             others = others[:, None]
         if others.ndim == 2:
@@ -164,9 +171,17 @@ class Model:
             values: T numbers, standard deviations of the prior from its mean, latent by latent.
             labels: for a conditional model the labels [K] that go with the code, one integer where there is one label.
         """
+        if not isinstance(values, jax.core.Tracer):
+            values = as_array("values", values)
+            if values.ndim != 1 or not values.size or values.dtype.kind not in "iuf" or not np.isfinite(values).all():
+                raise InputError("values to set latents to must be finite numbers [T], one at least")
+        if z is not None:
+            z = z if isinstance(z, jax.Array) else as_array("the code", z)
+            if z.ndim != 1:
+                raise InputError(f"traverse starts from one code [D], got shape {z.shape}")
         moved = latents.number_scored(self.program)
         mean, deviation = objectives.prior_moments(self.program, self.networks.extra, self.about)
-        base = mean if z is None else self._codes(jnp.asarray(z)[None])[0]
+        base = mean if z is None else self._codes(z[None])[0]
         codes = jnp.tile(base, (moved, len(values), 1))
         codes = codes.at[jnp.arange(moved), :, jnp.arange(moved)].set(
             mean[:, None] + deviation[:, None] * jnp.asarray(values, jnp.float32)
@@ -190,6 +205,11 @@ class Model:
             ModelError: something is there already, or the folder cannot be written.
         """
         return export.write(path, self.program, self.networks, self.about, overwrite=overwrite)
+
+
+def _check_some(what: str, rows) -> None:
+    if not len(rows):
+        raise InputError(f"this model was given no {what}: the first axis of shape {rows.shape} is empty")
 
 
 def check_fit(program: Program, variables: dict[str, Any], where: str) -> None:
@@ -226,8 +246,9 @@ def load_model(path: str | os.PathLike[str]) -> Model:
 
     Raises:
         ModelError: the folder holds none, its files are damaged or do not fit each other, or a newer version wrote it.
-        InputError: its architecture is not known here.
+        InputError: its architecture is not known here, or the path is none.
     """
+    path = as_path("the folder of a model", path)
     program, networks, about = export.read(path)
     check_fit(program, networks.variables, str(path))
     return Model(program, networks, about)

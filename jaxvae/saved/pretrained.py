@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.arguments import as_path
 from jaxvae.saved.model import Model, check_fit
 from jaxvae.types import InputError, Networks, Program
 
@@ -25,6 +26,10 @@ _DTYPES = {
     "LongStorage": np.dtype(np.int64),
     "IntStorage": np.dtype(np.int32),
 }
+
+
+LARGEST = 2**16
+"""Of the numbers in specs.json: nobody publishes networks of more latents, or of larger images."""
 
 
 class PretrainedError(InputError):
@@ -188,18 +193,21 @@ def load_pretrained(path: str | pathlib.Path) -> Model:
         PretrainedError: the folder or a file in it is missing, damaged, or another architecture, or the two files do
             not fit each other.
     """
-    path = pathlib.Path(path)
+    path = as_path("the folder of a network", path, PretrainedError)
+    for name in ("specs.json", "model.pt"):
+        if (path / name).exists() and not (path / name).is_file():
+            raise PretrainedError(f"{path / name} cannot be read (it is no file)")
     try:
-        specs = json.loads((path / "specs.json").read_text())
+        specs = json.loads((path / "specs.json").read_text(encoding="utf-8"))
         channels, height, width = map(int, specs["img_size"])
         model_type, latent_dim = specs["model_type"], int(specs["latent_dim"])
     except OSError as error:
         raise PretrainedError(f"{path / 'specs.json'} cannot be read ({error.strerror})") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise PretrainedError(f"{path / 'specs.json'} lacks img_size, model_type or latent_dim ({error!r})") from None
     if model_type != "Burgess":
         raise PretrainedError(f"{path} holds a network of type {model_type!r}; only 'Burgess' can be read")
-    if latent_dim < 1 or min(channels, height, width) < 1:
+    if not all(1 <= number <= LARGEST for number in (latent_dim, channels, height, width)):
         raise PretrainedError(f"{path / 'specs.json'} says img_size {specs['img_size']}, latent_dim {latent_dim}")
     program = Program("burgess", specs.get("loss", "pretrained"), (height, width, channels), latent_dim=latent_dim)
     weights = read_state_dict(path / "model.pt")

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxvae import models
+from jaxvae.arguments import as_path, shortened
 from jaxvae.saved.model import Model
 from jaxvae.training import logged, recovery, workdir
 from jaxvae.training.checkpoint import CheckpointError, Checkpoints
@@ -39,7 +40,7 @@ class SavedSweep:
         Raises:
             WorkdirError: it does not hold a sweep, or spec.json or run.json is damaged and nothing can replace it.
         """
-        path = self.path = pathlib.Path(path).expanduser()
+        path = self.path = as_path("the folder of a sweep", path, WorkdirError)
         if not (path / "spec.json").exists():
             raise WorkdirError(f"{path} does not hold a sweep (no spec.json)")
         self.spec = read_spec(path)
@@ -76,6 +77,11 @@ class SavedSweep:
         return tuple(name for name in self.hyper_names if len(taken[name]) > 1)
 
     @property
+    def programs(self) -> tuple[Program, ...]:
+        """The programs that its lanes are of, each once."""
+        return tuple(dict.fromkeys(Program.from_json(wave["program"]) for wave in self._waves))
+
+    @property
     def num_waves(self) -> int:
         """The number of waves, parts of the sweep that were trained (and are read) as a whole."""
         return len(self._waves)
@@ -84,8 +90,11 @@ class SavedSweep:
         """Return (program, lanes, networks [R, …] as NumPy arrays) of a wave; lanes now with step and status.
 
         Raises:
+            InputError: there is no such wave.
             CheckpointError: the wave has not been saved yet, or its checkpoint is damaged.
         """
+        if not _is_number_below(number, len(self._waves)):
+            raise InputError(f"there is no wave {number!r}; this sweep has waves 0 to {len(self._waves) - 1}")
         wave = self._waves[number]
         directory = self.path / wave["directory"]
         checkpoints = Checkpoints(directory, {"wave": wave, "mode": None, "data": self.trained_on})
@@ -114,8 +123,8 @@ class SavedSweep:
         Raises:
             InputError: there is no such lane.
         """
-        if not 0 <= lane < len(self.lanes):
-            raise InputError(f"there is no lane {lane}; this sweep has lanes 0 to {len(self.lanes) - 1}")
+        if not _is_number_below(lane, len(self.lanes)):
+            raise InputError(f"there is no lane {lane!r}; this sweep has lanes 0 to {len(self.lanes) - 1}")
         number = next(n for n, wave in enumerate(self._waves) if lane <= wave["lanes"][-1]["lane"])
         program, lanes, networks = self.wave(number)
         try:
@@ -139,6 +148,7 @@ class SavedSweep:
         known = {name for lane in self.lanes for name in lane}
         if unknown := set(wanted) - known:
             raise InputError(f"lanes have no {', '.join(sorted(unknown))}; they have {', '.join(sorted(known))}")
+        wanted = {name: _single(name, value) for name, value in wanted.items()}
         found = [lane for lane in self.lanes if all(_same(lane.get(n), v) for n, v in wanted.items())]
         if len(found) == 1:
             return self.model(found[0]["lane"])
@@ -146,6 +156,20 @@ class SavedSweep:
         varying = {n: sorted({lane.get(n) for lane in candidates}, key=str) for n in sorted(known - {"lane"})}
         choice = "; ".join(f"{n} {', '.join(map(str, v[:12]))}" for n, v in varying.items() if len(v) > 1)
         raise InputError(f"{len(found) or 'no'} lanes have {wanted}; choose among {choice or 'lane numbers'}")
+
+
+def _is_number_below(value: Any, count: int) -> bool:
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return whole and 0 <= value < count
+
+
+def _single(name: str, value: Any) -> Any:
+    """Return what a lane is to have, a number of NumPy or JAX as one of Python."""
+    if not hasattr(value, "item"):
+        return value
+    if np.size(value) != 1:
+        raise InputError(f"{name}={shortened(value)}: a lane has one value of it; give one")
+    return value.item()
 
 
 def _read_results(path: pathlib.Path, lanes: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:

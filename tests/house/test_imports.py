@@ -7,8 +7,8 @@ import pytest
 from conftest import ROOT
 
 FLOORS = [
-    {"types", "version"},
-    {"files"},
+    {"types", "version", "words"},
+    {"arguments", "commands", "files"},
     {"parallel", "learners", "latents", "data"},
     {"models", "objectives", "metrics"},
     {"training"},
