@@ -3,6 +3,8 @@
 import logging
 import os
 import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -12,6 +14,7 @@ from jaxvae.report.page import write_report
 from jaxvae.report.plots import PLOTS
 from jaxvae.training import workdir
 from jaxvae.types import Results
+from jaxvae.words import cell
 
 
 def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
@@ -38,9 +41,15 @@ def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[st
 
 def write_all(results: Results, directory: pathlib.Path) -> pathlib.Path:
     """Write results.csv, figures/ and report.html of a scored sweep into its folder; return the report's path."""
-    workdir.Table(directory / "results.csv", results.columns).rewrite(results.lanes)
+    write_table(directory / "results.csv", results.columns, results.lanes)
     figures = save_figures(results, directory / "figures")
     return write_report(results, directory / "report.html", figures)
+
+
+def write_table(path: pathlib.Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV file that a spreadsheet can open: names from elsewhere are text there, and never formulas."""
+    safe = ({cell(name): cell(value) for name, value in row.items()} for row in rows)
+    workdir.Table(path, map(cell, columns)).rewrite(safe)
 
 
 def save_figure(made: Figure, path: pathlib.Path) -> pathlib.Path:

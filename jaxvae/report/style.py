@@ -12,9 +12,12 @@ import matplotlib
 import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import LogFormatter, ScalarFormatter
 
 QUALITATIVE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4D4D4D")
 """Okabe and Ito's colour-blind-safe hues without the yellow, which vanishes on white."""
@@ -60,9 +63,32 @@ def styled(plot: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(plot)
     def run(*args: Any, **kwargs: Any) -> Any:
         with matplotlib.style.context(["default", _RC]):
-            return plot(*args, **kwargs)
+            drawn = plot(*args, **kwargs)
+            for made in drawn.values() if isinstance(drawn, dict) else [drawn]:
+                if isinstance(made, Figure):
+                    _show_as_written(made)
+            return drawn
 
     return run
+
+
+def _show_as_written(made: Figure) -> None:
+    """Let a figure show a $ as one: names come from data, and what stands between two of them may be no formula.
+
+    Numbers along an axis stay as matplotlib writes them, the powers of ten of which are formulas.
+    """
+    formulas = set()
+    for axis in made.findobj(Axis):
+        formulas.add(axis.offsetText)
+        for formatter, ticks in (
+            (axis.get_major_formatter(), axis.get_major_ticks()),
+            (axis.get_minor_formatter(), axis.get_minor_ticks()),
+        ):
+            if isinstance(formatter, (ScalarFormatter, LogFormatter)):
+                formulas |= {label for tick in ticks for label in (tick.label1, tick.label2)}
+    for text in made.findobj(Text):
+        if text not in formulas:
+            text.set_parse_math(False)
 
 
 class Drawing(Figure):

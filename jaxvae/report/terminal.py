@@ -5,6 +5,7 @@ import textwrap
 
 from jaxvae.report import reading, wording
 from jaxvae.types import Results
+from jaxvae.words import printable
 
 WIDTH = 120
 MAX_LANES = 30  # more than a screen of lanes is read in results.csv, not in a terminal
@@ -128,7 +129,7 @@ def _draw(first: list[_Column], scores: list[_Column], last: list[_Column]) -> s
         lines += textwrap.wrap(
             f"No room for {', '.join(left_out[:MAX_NAMED])}{more}: see results.csv or the report.", WIDTH
         )
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(printable(line.rstrip()) for line in lines)
 
 
 def _row(columns: list[_Column], cells: list[str]) -> str:

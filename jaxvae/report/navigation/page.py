@@ -15,8 +15,7 @@ from jaxvae.navigate import Navigation
 from jaxvae.report import document, wording
 from jaxvae.report.navigation import charts, matrices, numbers, pictures, reading
 from jaxvae.report.navigation.findings import findings
-from jaxvae.report.saving import save_figure
-from jaxvae.training import workdir
+from jaxvae.report.saving import save_figure, write_table
 
 
 def write_navigation(results: Navigation, path: str | os.PathLike[str]) -> pathlib.Path:
@@ -32,7 +31,7 @@ def write_navigation(results: Navigation, path: str | os.PathLike[str]) -> pathl
     folder = pathlib.Path(path).expanduser()
     files.make_folder(folder / "figures")
     every = numbers.rows(results)
-    workdir.Table(folder / "table.csv", every[0]).rewrite(every)
+    write_table(folder / "table.csv", every[0], every)
     draw = _Drawer(results, folder / "figures")
     sections = [
         _edits(results, draw),
