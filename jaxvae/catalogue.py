@@ -74,6 +74,7 @@ def _remarks(term: objectives.Term) -> list[str]:
         *(["needs labels"] if term.needs_labels else []),
         *(["needs a flat code"] if term.needs_flat else []),
         *([f"needs batches of {term.min_batch} images"] if term.min_batch > 1 else []),
+        *([f"needs {term.min_latents} latents"] if term.min_latents > 1 else []),
     ]
     return ["; ".join(found)] if found else []
 

@@ -9,7 +9,9 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import re
 import shlex
+import stat
 import sys
 from typing import Any
 
@@ -17,18 +19,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's start-up chatter is 
 
 from absl import app, flags, logging
 
-from jaxvae import catalogue, data, plugins, study
+from jaxvae import catalogue, commands, data, plugins, study
 from jaxvae.data import telling
 from jaxvae.parallel import hosts
 from jaxvae.parallel.machine import keep_compiled, use_every_core
-from jaxvae.training import loop, spec
+from jaxvae.training import axes, loop, spec
 from jaxvae.training.declared import Declared, every_size
 from jaxvae.training.records import read_spec
 from jaxvae.types import InputError
+from jaxvae.words import printable_lines
 
 QUICKSTART = pathlib.Path(__file__).with_name("quickstart.flags")
 DEFAULT = spec.Spec()
 CHOOSING = ("flagfile", "dataset", "objective", "architecture", "sweep")
+OF_A_FINISHED_SWEEP = ("metrics", "resume", "data_dir")  # beside a workdir alone they speak of what lies there
 OF_SPEC = (  # flags that are fields of the spec as they are
     *("dataset", "data_dir", "likelihood", "latent_dim", "batch_size", "dtype", "steps", "lr", "seed"),
     *("validation", "log_every", "eval_every", "lanes", "save_seconds"),
@@ -132,16 +136,27 @@ define_sizes()
 def parse(argv: list[str]) -> list[str]:
     """Parse flags; without any that chooses a study it is the workdir's own, and where there is none the quickstart."""
     try:
+        _check_flag_files(argv[1:])
         given = FLAGS.read_flags_from_files(list(argv[1:]), force_gnu=False)
         load_plugins(given)  # what they add has flags too
         if _names(given) & {"help", "helpshort"}:
             print(f"{__doc__}\n{FLAGS.module_help(define_sizes.__module__)}\n--helpfull lists flags of libraries too.")
             sys.exit(0)
         chosen = any(name in _names(argv[1:]) for name in (*CHOOSING, "helpfull", "list"))
-        left = FLAGS(argv)
+        _check_digits(given)
+        left = FLAGS([argv[0], *given])  # not argv: of a flag file that is a pipe there is nothing left
+        if FLAGS.workdir == "":
+            raise InputError("--workdir= names no folder; leave it out for runs/OBJECTIVE_DATASET")
         if not chosen and not holds_the_study():
+            if FLAGS.workdir is not None and any(FLAGS[name].present for name in OF_A_FINISHED_SWEEP):
+                raise InputError(
+                    f"--workdir={FLAGS.workdir} holds no sweep, and no flag says what to train there: name the folder "
+                    f"of a sweep, or choose one ({', '.join(f'--{name}' for name in CHOOSING)})"
+                )
             FLAGS.unparse_flags()
-            left = FLAGS([argv[0], f"--flagfile={QUICKSTART}", *argv[1:]])
+            left = FLAGS([argv[0], f"--flagfile={QUICKSTART}", *given])
+    except UnicodeDecodeError as error:  # what absl reads are flag files
+        refuse(f"a --flagfile is not text in UTF-8 ({error})")
     except (flags.Error, InputError, OSError) as error:
         refuse(error)
     if left[1:]:
@@ -153,17 +168,50 @@ def _names(arguments: list[str]) -> set[str]:
     return {argument.lstrip("-").partition("=")[0] for argument in arguments if argument.startswith("-")}
 
 
+def _values(arguments: list[str]) -> list[tuple[str, str]]:
+    """Return (name, value) of every argument of the form --name=value or --name value."""
+    found = []
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-"):
+            found.append((name, value if equals else following))
+    return found
+
+
+def _check_flag_files(arguments: list[str]) -> None:
+    """Refuse a flag file without a name, which absl passes over, and a device, which never ends.
+
+    A pipe is taken: shells make one of <(command).
+    """
+    for name, value in _values(arguments):
+        if name != "flagfile":
+            continue
+        if not value.strip():
+            raise InputError("--flagfile= names no file; leave it out for the quickstart")
+        path = os.path.expanduser(value.strip())
+        if path == os.devnull:
+            continue
+        if os.path.exists(path) and (stat.S_ISCHR(os.stat(path).st_mode) or stat.S_ISBLK(os.stat(path).st_mode)):
+            raise InputError(f"--flagfile={value} is a device, and no file of flags")
+
+
+def _check_digits(arguments: list[str]) -> None:
+    """Refuse numbers in digits other than 0-9, some of which Python would read and others not."""
+    for name, value in _values(arguments):
+        parser = FLAGS[name].parser if name in FLAGS else None
+        if isinstance(parser, (flags.IntegerParser, flags.FloatParser)) and not value.isascii():
+            raise InputError(f"--{name}={value}: expected a number, in the digits 0 to 9")
+
+
 def load_plugins(arguments: list[str]) -> None:
     """Run the plug-ins that --plugins names, and give their sizes flags.
 
     Raises:
         InputError: one is not there or fails.
     """
-    for place, argument in enumerate(arguments):
-        name, equals, value = argument.lstrip("-").partition("=")
-        if argument.startswith("-") and name == "plugins":
-            following = arguments[place + 1] if place + 1 < len(arguments) else ""
-            plugins.load((value if equals else following).split(","))
+    for name, value in _values(arguments):
+        if name == "plugins":
+            plugins.load(value.split(","))
     define_sizes()
 
 
@@ -176,8 +224,7 @@ def holds_the_study() -> bool:
 
 def refuse(error: Exception | str) -> None:
     """Print one line and exit with code 2."""
-    print(f"{command_name()}: {' '.join(str(error).split())}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(commands.refuse(command_name(), error))
 
 
 def command_name() -> str:
@@ -190,12 +237,14 @@ def spec_from_flags() -> spec.Spec:
     """Return the sweep that the flags ask for, or the workdir's own; raises InputError for what cannot be read."""
     if holds_the_study():
         return spec_from_workdir()
+    sweep = tuple(spec.parse_axis(text) for text in FLAGS.sweep)
+    axes.check_meant(sweep, FLAGS.objective)
     chosen = spec.Spec(
         objectives=tuple(FLAGS.objective),
         architectures=tuple(FLAGS.architecture),
-        sweep=tuple(spec.parse_axis(text) for text in FLAGS.sweep),
+        sweep=sweep,
         hold_out=tuple(FLAGS.hold_out),
-        metrics=None if FLAGS.metrics is None else tuple(FLAGS.metrics),
+        metrics=metrics(),
         max_lanes=max_lanes(),
         sizes=sizes(),
         plugins=plugins.load(FLAGS.plugins),
@@ -218,7 +267,7 @@ def spec_from_workdir() -> spec.Spec:
     if FLAGS["max_lanes"].present:
         given["max_lanes"] = max_lanes()
     if FLAGS["metrics"].present:
-        given["metrics"] = tuple(FLAGS.metrics)
+        given["metrics"] = metrics()
     if FLAGS["hold_out"].present:
         given["hold_out"] = tuple(FLAGS.hold_out)
     if FLAGS["plugins"].present:
@@ -232,7 +281,7 @@ def sizes() -> dict[str, int | tuple[int, ...]]:
     for name, declared in every_size().items():
         value = getattr(FLAGS, name)
         if isinstance(value, list):
-            if not all(number.strip().isdecimal() for number in value):
+            if not all(re.fullmatch("[0-9]+", number.strip()) for number in value):
                 example = ",".join(map(str, declared.size.default))
                 raise InputError(f"--{name}={','.join(value)}: expected whole numbers, such as {example}")
             value = tuple(int(number) for number in value)
@@ -243,7 +292,16 @@ def sizes() -> dict[str, int | tuple[int, ...]]:
 
 def max_lanes() -> int | str:
     """Return the flag as a number where it is one."""
-    return int(FLAGS.max_lanes) if FLAGS.max_lanes.lstrip("-").isdecimal() else FLAGS.max_lanes
+    return int(FLAGS.max_lanes) if re.fullmatch("-?[0-9]{1,18}", FLAGS.max_lanes) else FLAGS.max_lanes
+
+
+def metrics() -> tuple[str, ...] | None:
+    """Return the metrics that the flag names, None for all; raises InputError where it is given and names none."""
+    if FLAGS.metrics is None:
+        return None
+    if not all(name.strip() for name in FLAGS.metrics) or not FLAGS.metrics:
+        raise InputError(f"--metrics={','.join(FLAGS.metrics)} names a metric that has no name; leave it out for all")
+    return tuple(dict.fromkeys(FLAGS.metrics))
 
 
 def main(_) -> None:
@@ -262,7 +320,7 @@ def main(_) -> None:
             stack.enter_context(hosts.as_one())
             chosen = spec_from_flags()
             path = folder(chosen)
-            telling.show()
+            telling.show(lambda line: print(printable_lines(line)))
             job = study.check_named(chosen, shlex.join(["python", *sys.argv]))
             keep_compiled(FLAGS.compilation_cache)
             go_back = FLAGS.resume_from == "last_good"

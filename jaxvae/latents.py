@@ -14,6 +14,7 @@ GROUPS_PER_SCALE = Size(
     (2, 2),
     Range("at least 1 group for every scale, such as 2,2", lambda groups: all(number >= 1 for number in groups)),
     "groups of latents of nvae on each grid, the coarsest first, each half as fine as the next",
+    most=64,
 )
 
 FINEST_SIDE = 8

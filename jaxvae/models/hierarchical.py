@@ -21,6 +21,7 @@ STEM_WIDTH = Size(
     16,
     Range("multiples of 4", lambda width: width >= 4 and width % 4 == 0),
     "channels of nvae's first features, doubled at each halving",
+    most=4096,
 )
 
 BOUND = 5.0

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 
 from jaxvae import latents
-from jaxvae.objectives.base import Context, Objective, Term, standard_moments
+from jaxvae.objectives.base import Context, Objective, Schedule, Term, standard_moments
 from jaxvae.objectives.dip import DIP_I, DIP_II
 from jaxvae.objectives.factor_vae import TC_CRITIC
 from jaxvae.objectives.floors import FREE_BITS, KL_CLIP
@@ -21,7 +21,7 @@ from jaxvae.objectives.structured import KL_ANISOTROPIC, KL_SPARSE, KL_STUDENT
 from jaxvae.objectives.tcvae import TC_MSS, TC_MWS
 from jaxvae.types import InputError, Program, Table, look_up
 
-__all__ = ["OBJECTIVES", "TERMS", "Context", "Objective", "Term", "objective", "prior_moments"]
+__all__ = ["OBJECTIVES", "TERMS", "Context", "Objective", "Schedule", "Term", "objective", "prior_moments"]
 
 _PRIORS = (KL, CAPACITY, FREE_BITS, KL_CLIP, KL_L1, KL_MIXTURE, KL_SPARSE, KL_ANISOTROPIC, KL_STUDENT, KL_BALANCED)
 _REGULARISERS = (TC_CRITIC, TC_MWS, TC_MSS, DIP_I, DIP_II, MMD, HFVAE, LABEL, LABEL_COSINE, SPECTRAL)

@@ -22,6 +22,13 @@ class Context(NamedTuple):
     prior_codes: Callable[[], jax.Array] | None = None  # () -> z [B, D] of the objective's prior; no gradient
 
 
+class Schedule(NamedTuple):
+    """How long something in a term changes with the step, before it stays as it is."""
+
+    words: str  # the numbers that say so, as swept: "capacity_steps"
+    updates: Callable[[Mapping[str, Any]], Any]  # the term's hypers, numbers or arrays [R] -> updates until it stays
+
+
 BETA = Hyper("beta", 1.0, FROM_0, "weight of the KL")
 """What most prior terms weigh their KL by."""
 
@@ -63,7 +70,9 @@ class Term:
         init_extra: (key, program) -> parameters trained with the VAE, by the VAE's optimiser.
         init_critic: (key, program) -> parameters of the second player, with its own optimiser.
         needs_labels: whether it reads ctx.labels; Program.label_sizes is then set.
-        min_batch: the smallest batch it is defined for.
+        min_batch: the smallest batch it is defined for: 2 where it compares the images of a batch.
+        min_latents: the fewest latents it means something for: 2 where it compares latents.
+        schedule: what of it changes with the step; None where nothing does.
         is_prior_term: whether it says how the KL to the prior is treated; an objective has exactly one such term.
         assign: (extra, codes f32[N, D]) -> i32[N] in 0 … num_clusters - 1, the clusters that codes belong to; None for
             a term that has none.
@@ -88,6 +97,8 @@ class Term:
     init_critic: Callable[[jax.Array, Program], Any] = nothing
     needs_labels: bool = False
     min_batch: int = 1
+    min_latents: int = 1
+    schedule: Schedule | None = None
     is_prior_term: bool = False
     needs_flat: bool = False
     needs_roughness: bool = False

@@ -15,7 +15,7 @@ from jaxvae.objectives.base import Context, Term
 from jaxvae.types import ABOVE_0, FROM_0, WHOLE_FROM_1, Hyper, Hypers, Logs, ModelOutput, Program, Size
 
 CRITIC_WIDTH = Size("critic_width", 1000, WHOLE_FROM_1, "units a layer of FactorVAE's discriminator")
-CRITIC_DEPTH = Size("critic_depth", 6, WHOLE_FROM_1, "hidden layers of FactorVAE's discriminator")
+CRITIC_DEPTH = Size("critic_depth", 6, WHOLE_FROM_1, "hidden layers of FactorVAE's discriminator", most=100)
 
 SLOPE = 0.2  # of the critic's leaky ReLUs
 
@@ -141,5 +141,7 @@ TC_CRITIC = Term(
     reference="Kim & Mnih 2018, FactorVAE, eq. 2-3 and algorithm 2",
     sizes=(CRITIC_WIDTH, CRITIC_DEPTH),
     init_critic=init_critic,
+    min_batch=2,
+    min_latents=2,
     needs_flat=True,
 )

@@ -56,5 +56,6 @@ HFVAE = Term(
     penalty=two_levels,
     reference="Esmaeili et al. 2019, Structured Disentangled Representations (HFVAE), section 3",
     min_batch=2,
+    min_latents=2,
     needs_flat=True,
 )

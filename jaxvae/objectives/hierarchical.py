@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latents
-from jaxvae.objectives.base import BETA, Context, Term
+from jaxvae.objectives.base import BETA, Context, Schedule, Term
 from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput
 
 LEAST = 1e-4  # of the warm-up's weight: where it starts
@@ -66,6 +66,7 @@ KL_BALANCED = Term(
     numbers=(BETA, Hyper("warmup_steps", 90_000.0, FROM_0, "updates over which the KL's weight rises; 0: none")),
     penalty=balanced_kl,
     reference="Vahdat & Kautz 2020, NVAE, KL balancing; coefficients as in the authors' code",
+    schedule=Schedule("warmup_steps", lambda hypers: hypers["warmup_steps"]),
     is_prior_term=True,
 )
 

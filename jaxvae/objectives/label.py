@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae import latents
-from jaxvae.objectives.base import Context, Term
+from jaxvae.objectives.base import Context, Schedule, Term
 from jaxvae.types import FROM_0, FROM_1, WHOLE_FROM_1, Hyper, Hypers, InputError, Logs, ModelOutput, Program
 
 WIDTH, DEPTH = 10, 2
@@ -97,6 +97,7 @@ LABEL = Term(
     ),
     penalty=_penalty(sigmoid_decay),
     reference="Malecki 2023, label-guided VAE, github.com/iliya-malecki/vaes, `decaying`",
+    schedule=Schedule("label_steps", lambda hypers: hypers["label_steps"]),
     init_extra=init_extra,
     needs_labels=True,
 )
@@ -112,6 +113,10 @@ LABEL_COSINE = Term(
     ),
     penalty=_penalty(cosine_decay),
     reference="Malecki 2023, label-guided VAE, github.com/iliya-malecki/vaes, `cos_decaying`",
+    schedule=Schedule(
+        "(2 label_troughs - 1) label_halfperiod",
+        lambda hypers: (2.0 * hypers["label_troughs"] - 1.0) * hypers["label_halfperiod"],
+    ),
     init_extra=init_extra,
     needs_labels=True,
 )

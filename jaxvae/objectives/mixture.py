@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxvae.latents import number as number_of_latents
-from jaxvae.objectives.base import BETA, Context, Term, logs_of_kl
+from jaxvae.objectives.base import BETA, Context, Schedule, Term, logs_of_kl
 from jaxvae.types import FROM_0, WHOLE_FROM_1, Hyper, Hypers, Logs, ModelOutput, Program, Size
 
 NUM_CLUSTERS = Size("num_clusters", 10, WHOLE_FROM_1, "clusters of VaDE's mixture")
@@ -221,6 +221,7 @@ KL_MIXTURE = Term(
     prior_kl=mixture_prior_kl,
     prior_moments=mixture_moments,
     is_prior_term=True,
+    schedule=Schedule("pretrain_steps", lambda hypers: hypers["pretrain_steps"]),
     assign=cluster_of,
     num_clusters=NUM_CLUSTERS.of,
     needs_flat=True,

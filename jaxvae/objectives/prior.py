@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxvae.objectives.base import BETA, Context, Term
+from jaxvae.objectives.base import BETA, Context, Schedule, Term
 from jaxvae.types import FROM_0, Hyper, Hypers, Logs, ModelOutput
 
 
@@ -39,5 +39,6 @@ CAPACITY = Term(
     ),
     penalty=annealed_capacity,
     reference="Burgess et al. 2018, Understanding disentangling in beta-VAE, eq. 8",
+    schedule=Schedule("capacity_steps", lambda hypers: hypers["capacity_steps"]),
     is_prior_term=True,
 )

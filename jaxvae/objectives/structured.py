@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jaxvae import latents
 from jaxvae.objectives.base import BETA, Context, Term, logs_of_kl
-from jaxvae.types import ABOVE_0, ANY, SHARE, Hyper, Hypers, Logs, ModelOutput, Posterior, Program
+from jaxvae.types import ABOVE_0, SHARE, Hyper, Hypers, Logs, ModelOutput, Posterior, Program, between
 
 LOG_2PI = 1.8378770664093453
 LARGE_DF = 30.0  # from here on a series is more exact in float32 than the difference of two large log-gammas
@@ -182,7 +182,12 @@ KL_ANISOTROPIC = Term(
     name="kl_anisotropic",
     numbers=(
         BETA,
-        Hyper("log_ratio", 1.0, ANY, "log of the ratio of the first latent's prior variance to the last one's"),
+        Hyper(
+            "log_ratio",
+            1.0,
+            between(-80, 80),
+            "log of the ratio of the first latent's variance to the last one's",
+        ),
         Hyper("scale", 1.0, ABOVE_0, "mean of the prior's variances"),
         Hyper("learned", 0.0, SHARE, "0: variances as log_ratio says; 1: learned ones"),
     ),

@@ -49,6 +49,8 @@ TC_MWS = Term(
     numbers=NUMBERS,
     penalty=_penalty(uniform_log_weights),
     reference="Chen et al. 2018, beta-TCVAE, eq. 4, minibatch-weighted sampling, appendix C.1",
+    min_batch=2,
+    min_latents=2,
     needs_flat=True,
 )
 
@@ -58,5 +60,6 @@ TC_MSS = Term(
     penalty=_penalty(stratified_log_weights),
     reference="Chen et al. 2018, beta-TCVAE, eq. 4, minibatch stratified sampling, appendix C.2",
     min_batch=2,
+    min_latents=2,
     needs_flat=True,
 )

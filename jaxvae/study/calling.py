@@ -12,12 +12,13 @@ from typing import Any
 
 from jaxvae import data as datasets
 from jaxvae import models, plugins
+from jaxvae.arguments import as_path, shortened
 from jaxvae.data import Dataset
 from jaxvae.data.arrays import numbered_as
 from jaxvae.parallel import hosts
 from jaxvae.study.running import Job, check, check_named, check_split, run
 from jaxvae.study.sweep import Sweep
-from jaxvae.training import loop, spec
+from jaxvae.training import axes, loop, spec
 from jaxvae.training.declared import every_size
 from jaxvae.types import InputError, in_32_bits, look_up
 
@@ -91,7 +92,7 @@ def train(
     look_up("resume_from", resume_from, dict.fromkeys(("latest", "last_good")))
     how = {"resume": resume, "overwrite": overwrite, "go_back": resume_from == "last_good"}
     if workdir is not None:
-        return _run(job, pathlib.Path(workdir).expanduser(), how, say)
+        return _run(job, as_path("workdir", workdir), how, say)
     if hosts.count() > 1:
         raise InputError("several processes train this sweep: give a workdir= on a file system that all of them share")
     path = pathlib.Path(tempfile.mkdtemp(prefix="jaxvae_"))
@@ -108,7 +109,24 @@ def train(
 
 
 def _names(given: str | Sequence[str]) -> tuple[str, ...]:
-    return tuple(name.strip() for name in given.split(",")) if isinstance(given, str) else tuple(map(str, given))
+    if isinstance(given, str):
+        return tuple(name.strip() for name in given.split(","))
+    try:
+        return tuple(map(str, given))
+    except TypeError:
+        raise InputError(
+            f"{shortened(given)}: expected a name, several separated by commas, or a sequence of names"
+        ) from None
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a setting as a value of Python, where it is an array of NumPy or JAX."""
+    if not hasattr(value, "item") or isinstance(value, type):
+        return tuple(value) if isinstance(value, list) else value
+    try:
+        return value.item()
+    except ValueError:
+        raise InputError(f"{name}={shortened(value)}: expected a single value") from None
 
 
 def _spec(
@@ -128,13 +146,15 @@ def _spec(
         fields["metrics"] = _names(fields["metrics"])
     if not isinstance(sweep, Mapping):
         raise InputError(f"sweep={sweep!r}: expected a dictionary such as {{'beta': [1, 4], 'seed': range(3)}}")
+    chosen = tuple(axes.make_axis(name, values) for name, values in sweep.items())
+    axes.check_meant(chosen, _names(objective))
     return spec.Spec(
         objectives=_names(objective),
         architectures=_names(architecture),
-        sweep=tuple(spec.make_axis(name, values) for name, values in sweep.items()),
-        sizes={name: tuple(v) if isinstance(v, list) else v for name, v in sizes.items()},
+        sweep=chosen,
+        sizes={name: _plain(name, value) for name, value in sizes.items()},
         plugins=loaded,
-        **{name: value.item() if hasattr(value, "item") else value for name, value in fields.items()},
+        **{name: _plain(name, value) for name, value in fields.items()},
     )
 
 

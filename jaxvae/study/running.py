@@ -15,10 +15,11 @@ from jaxvae.data import Dataset, rules
 from jaxvae.parallel import hosts
 from jaxvae.parallel.machine import device_name
 from jaxvae.study.sweep import Sweep
-from jaxvae.training import loop, plan, seeing, spec, workdir
-from jaxvae.training.records import read_run
+from jaxvae.training import loop, plan, schedules, seeing, spec, workdir
+from jaxvae.training.records import WorkdirError, read_run
 from jaxvae.types import InputError, Results, look_up
 from jaxvae.version import __version__
+from jaxvae.words import printable, printable_lines
 
 
 class Job(NamedTuple):
@@ -109,11 +110,14 @@ def run(
         say: prints a line.
 
     Raises:
-        WorkdirError: the folder is something else, another sweep's, in use, or not writable.
+        WorkdirError: the folder is something else, another sweep's, in use, not writable, or has a name that cannot be
+            written down.
         loop.Interrupted: a signal asked to stop; all is saved.
         CheckpointError: a checkpoint cannot be read or written.
         InputError: a single lane does not fit into memory.
     """
+    check_name(path)
+    say = _plainly(say)
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     with contextlib.ExitStack() as stack:
         if hosts.is_first():
@@ -121,6 +125,8 @@ def run(
         num_lanes = sum(group.num_lanes for group in job.groups)
         programs = f" of {len(job.groups)} programs" if len(job.groups) > 1 else ""
         say(f"{job.train}\n{num_lanes} lane{'s' * (num_lanes > 1)}{programs}, {job.spec.steps:,} steps each -> {path}")
+        if late := schedules.unfinished(job.groups, job.spec.steps):
+            say(late)
         watch = evaluate.watch(job.spec.metrics, job.evaluation, is_training_set=job.evaluation is job.train)
         trained = loop.fit(job.spec, job.groups, job.train, path, say, watch, go_back=go_back)
         facts = _environment(job, path, num_lanes, started, trained) | {"evaluated_on": job.evaluated_on}
@@ -128,6 +134,23 @@ def run(
         results = evaluate.evaluate(Sweep(path), job.evaluation, facts, say, trained_on=others)
         hosts.by_first(publish, results, path, say)
     return Sweep(path, results=results, data=job.evaluation)
+
+
+def _plainly(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what says lines without what a terminal would obey: names of data and of files are other people's."""
+    return lambda line: say(printable_lines(line))
+
+
+def check_name(path: pathlib.Path) -> None:
+    """Refuse the name of a folder that would come out as another one wherever it is said.
+
+    Raises:
+        WorkdirError: it is not UTF-8, or holds a line break or another control character.
+    """
+    if not str(path).isprintable():
+        raise WorkdirError(
+            f"--workdir={printable(path)} is not a name in UTF-8 without control characters; choose another"
+        )
 
 
 def publish(results: Results, path: pathlib.Path, say: Callable[[str], None]) -> None:

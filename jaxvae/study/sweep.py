@@ -51,6 +51,8 @@ class Sweep(SavedSweep):
         Raises:
             InputError: there is no such plot, or it does not apply to this sweep.
         """
+        if not isinstance(name, str):
+            look_up("plot", name, report.PLOTS)
         owner = max((plot for plot in report.PLOTS if name.startswith(f"{plot}_")), key=len, default=name)
         owner = name if name in report.PLOTS else owner
         plot = look_up("plot", owner, report.PLOTS)

@@ -145,7 +145,7 @@ def _halve(run: Run, number: int, reason: str) -> None:
         raise Interrupted(asked)
     failed = run.plan.waves[number]
     if failed.size == 1:
-        raise placing.too_large(*placing.least(failed.group.program))
+        raise placing.too_large(failed.group.program, *placing.least(failed.group.program))
     run.say(f"out of memory with {failed.size} lanes at a time ({reason}): going on with {-(-failed.size // 2)}")
     run.plan.halve(number)
     history.cut_back(run.history, run.plan, run.path, run.spec, run.say)

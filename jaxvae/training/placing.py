@@ -113,7 +113,7 @@ def choose(
         except memory.OutOfMemory as error:
             lacking = error.need, error.room
     if not sizes:
-        raise too_large(*lacking)
+        raise too_large(program, *lacking)
     mode = min(seconds, key=seconds.get)
     if sizes[mode] < wanted and max_lanes != "auto":
         say(f"memory allows {sizes[mode]} lanes at a time, fewer than --max_lanes={max_lanes}")
@@ -200,10 +200,11 @@ def least(program: Program) -> tuple[Memory, Memory]:
     return tightest_process(memory.need(sweep.state_shapes(program, mesh, 1), mesh), memory.available(mesh))
 
 
-def too_large(need: Memory, room: Memory) -> InputError:
+def too_large(program: Program, need: Memory, room: Memory) -> InputError:
     """Return the error that says what one lane takes, what there is, and what to change."""
     taken, there = memory.tightest(need, room)
     return InputError(
         f"one lane needs {memory.as_text(taken)} of memory besides the data, and {memory.as_text(there)} are free; "
-        "lower --batch_size or a size such as --critic_width, choose a smaller --architecture, or free memory"
+        f"lower {', '.join(f'--{name}' for name in ('batch_size', 'latent_dim', *program.sizes))}, choose a smaller "
+        "--architecture, or free memory"
     )

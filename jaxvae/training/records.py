@@ -10,6 +10,7 @@ import zlib
 from typing import Any
 
 from jaxvae import files
+from jaxvae.training.checking import LANE_MODES
 from jaxvae.training.schema import (
     Part,
     Wrong,
@@ -26,7 +27,7 @@ from jaxvae.training.schema import (
     whole,
     wrong,
 )
-from jaxvae.training.spec import LANE_MODES, ONCE_FIELDS
+from jaxvae.training.spec import ONCE_FIELDS
 from jaxvae.types import InputError
 
 RunNotes = dict[str, Any]

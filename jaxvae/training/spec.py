@@ -2,86 +2,27 @@
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import math
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
-from jaxvae import latents, models, objectives
+from jaxvae import models, objectives
 from jaxvae.data import rules
+from jaxvae.training import checking
+from jaxvae.training.axes import Axis, parse_axis
 from jaxvae.training.declared import every_size, sizes_of
-from jaxvae.training.step import hyper_defaults, numbers
-from jaxvae.types import Hyper, InputError, Program, Sizes, look_up
-
-LANE_MODES = ("auto", "vmap", "map", "split")
+from jaxvae.training.step import hyper_defaults
+from jaxvae.types import InputError, Program, Sizes, look_up
 
 PROGRAM_FIELDS = ("likelihood", "latent_dim", "batch_size", "dtype")
 """Fields of a spec that every program of the sweep has alike."""
 
 ONCE_FIELDS = ("critic_width", "critic_depth", "num_clusters", "groups_per_scale", "stem_width")
 """Sizes that were fields of a spec before their owners declared them."""
-
-
-class Axis(NamedTuple):
-    """One swept number: its name, its values, and the objective it is for (None: every one that has it)."""
-
-    name: str
-    values: tuple[float, ...]
-    objective: str | None = None
-
-    def __str__(self) -> str:
-        scope = f"{self.objective}:" if self.objective else ""
-        return f"{scope}{self.name}={','.join(str(int(v)) if v.is_integer() else repr(v) for v in self.values)}"
-
-
-def parse_axis(text: str) -> Axis:
-    """Read "beta=1,2,4", "seed=0:5" (0 to 4), "seed=0:10:2" or "factor_vae:gamma=10,40".
-
-    Raises:
-        InputError: the text is none of these, a value is not a finite number, or the axis is empty or repeats a value.
-    """
-    name, equals, listed = text.partition("=")
-    _, colon, own = name.strip().rpartition(":")
-    if not equals or not own or (colon and name.strip().startswith(":")):
-        raise InputError(
-            f"--sweep={text}: expected NAME=VALUES, such as beta=1,2,4 or seed=0:5 or factor_vae:gamma=10,40"
-        )
-    values: list[float] = []
-    for item in listed.split(",") if listed.strip() else ():
-        try:
-            if ":" in item:
-                values += range(*(int(part) for part in item.split(":")))
-            else:
-                values.append(float(item))
-        except (ValueError, TypeError):
-            raise InputError(f"--sweep={text}: {item.strip()!r} is neither a number nor a range START:STOP") from None
-    return make_axis(name, values)
-
-
-def make_axis(name: str, values: Iterable[float]) -> Axis:
-    """Return the axis of a number, "beta" or "factor_vae:gamma", over some values.
-
-    Raises:
-        InputError: there are none, one is not a finite number, or one is repeated.
-    """
-    scope, _, own = name.strip().rpartition(":")
-    values = [values] if isinstance(values, (int, float)) else list(values)
-    try:
-        values = [float(value) for value in values]
-    except (TypeError, ValueError):
-        raise InputError(f"--sweep={name}: values must be finite numbers, got {values!r}") from None
-    text = f"{name}={','.join(f'{value:g}' for value in values)}"
-    if not values:
-        raise InputError(f"--sweep={text}: the grid is empty; give at least one value")
-    if not all(math.isfinite(v) for v in values):
-        raise InputError(f"--sweep={text}: values must be finite numbers")
-    if len(set(values)) < len(values):
-        raise InputError(f"--sweep={text}: a value is given twice, which would train the same lane twice")
-    return Axis(own, tuple(values), scope or None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +56,8 @@ class Spec:
     def __post_init__(self):
         object.__setattr__(self, "sizes", Sizes(self.sizes))
         object.__setattr__(self, "hold_out", rules.listed(self.hold_out))
+        if isinstance(self.data_dir, os.PathLike):
+            object.__setattr__(self, "data_dir", os.fspath(self.data_dir))
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON types."""
@@ -182,6 +125,8 @@ def complete(spec: Spec) -> Spec:
             raise InputError(f"--{name}={_as_flag(value)}: expected {kind}, such as {_as_flag(size.default)}")
         if not size.range.holds(value):
             raise InputError(f"--{name} takes {size.range.words}, got {_as_flag(value)}")
+        if max(numbers) > size.most:
+            raise InputError(f"--{name} must be at most {size.most:,}, got {_as_flag(value)}")
     return dataclasses.replace(spec, sizes={name: spec.sizes.get(name, s.default) for name, s in declared.items()})
 
 
@@ -260,13 +205,14 @@ def expand(
     Raises:
         InputError: what was given, what is legal, what to change.
     """
-    _check_numbers(spec, num_images)
-    _check_architectures(spec, label_sizes)
-    _check_objectives(spec, label_sizes)
+    checking.check_numbers(spec, num_images)
+    checking.check_architectures(spec, label_sizes)
+    checking.check_objectives(spec, label_sizes)
     programs = _programs(complete(spec), image_shape, label_sizes)
     for program in programs:
-        _check_shapes(program)
-    _check_axes(spec, programs)
+        checking.check_shapes(program)
+    checking.check_axes(spec.sweep, programs)
+    checking.check_count(sum(math.prod(len(a.values) for a in _axes(p, spec).values()) for p in programs))
     groups, first = [], 0
     for program in programs:
         groups.append(Group(program, first, _grid(program, spec)))
@@ -293,6 +239,16 @@ def _programs(spec: Spec, image_shape: tuple[int, int, int], label_sizes: tuple[
 def _grid(program: Program, spec: Spec) -> dict[str, np.ndarray]:
     """Return name -> [R], the numbers of a program's lanes: the product of the axes that are for it."""
     defaults = {**hyper_defaults(program), "seed": spec.seed, "lr": spec.lr}
+    axes = _axes(program, spec)
+    grid = list(itertools.product(*(axis.values for axis in axes.values())))
+    values = {name: [default] * len(grid) for name, default in defaults.items()}
+    values |= dict(zip(axes, map(list, zip(*grid, strict=True)), strict=True)) if axes else {}
+    return {n: np.asarray(v, np.uint32 if n == "seed" else np.float32) for n, v in values.items()}
+
+
+def _axes(program: Program, spec: Spec) -> dict[str, Axis]:
+    """Return the axes that are for a program, by name, each where the last one for its number stands."""
+    defaults = hyper_defaults(program)
     axes: dict[str, Axis] = {}
     for axis in spec.sweep:
         if axis.name in defaults and axis.objective in (None, program.objective):
@@ -301,107 +257,8 @@ def _grid(program: Program, spec: Spec) -> dict[str, np.ndarray]:
                 continue
             axes.pop(axis.name, None)
             axes[axis.name] = axis
-    grid = list(itertools.product(*(axis.values for axis in axes.values())))
-    values = {name: [default] * len(grid) for name, default in defaults.items()}
-    values |= dict(zip(axes, map(list, zip(*grid, strict=True)), strict=True)) if axes else {}
-    return {n: np.asarray(v, np.uint32 if n == "seed" else np.float32) for n, v in values.items()}
+    return axes
 
 
 def _needs_labels(objective: str, architecture: str) -> bool:
     return objectives.objective(objective).needs_labels or models.needs_labels(architecture)
-
-
-def _check_numbers(spec: Spec, num_images: int) -> None:
-    kinds = {int: "a whole number", float: "a number"}
-    for field in dataclasses.fields(Spec):
-        kind, value = type(field.default), getattr(spec, field.name)
-        legal = kind if kind is int else (int, float)
-        if kind in kinds and (not isinstance(value, legal) or isinstance(value, bool)):
-            raise InputError(f"--{field.name} must be {kinds[kind]}, got {value!r}")
-    for name in ("steps", "batch_size", "latent_dim", "log_every"):
-        if getattr(spec, name) < 1:
-            raise InputError(f"--{name} must be at least 1, got {getattr(spec, name)}")
-    if spec.eval_every < 0:
-        raise InputError(f"--eval_every must be a number of steps, or 0 for none, got {spec.eval_every}")
-    if spec.max_lanes != "auto" and not (isinstance(spec.max_lanes, int) and spec.max_lanes >= 1):
-        raise InputError(f"--max_lanes must be a whole number from 1, or auto, got {spec.max_lanes!r}")
-    if spec.batch_size > num_images:
-        raise InputError(
-            f"--batch_size={spec.batch_size} is more than the {num_images} images of {spec.dataset!r}"
-            f"{f' that --validation={spec.validation:g} leaves' if spec.validation else ''}; lower it"
-        )
-    if not (math.isfinite(spec.lr) and spec.lr > 0):
-        raise InputError(f"--lr must be a finite number above 0, got {spec.lr:g}")
-    if not 0 <= spec.seed < 2**32:
-        raise InputError(f"--seed must be in 0 … 2^32 - 1, got {spec.seed}")
-    for kind, names in (("objective", spec.objectives), ("architecture", spec.architectures)):
-        if not names:
-            raise InputError(f"--{kind} names nothing; give at least one")
-        if len(set(names)) < len(names):
-            raise InputError(f"--{kind}={','.join(names)} names one twice")
-    look_up("--lanes mode", spec.lanes, dict.fromkeys(LANE_MODES))
-    look_up("--dtype", spec.dtype, dict.fromkeys(("float32", "bfloat16")))
-    look_up("--likelihood", spec.likelihood, models.LIKELIHOODS)
-
-
-def _check_architectures(spec: Spec, label_sizes: tuple[int, ...]) -> None:
-    for name in spec.architectures:
-        if models.needs_labels(name) and not label_sizes:
-            raise InputError(
-                f"architecture {name!r} needs labels, and {spec.dataset!r} has none; choose data with labels or "
-                "factors, or another architecture"
-            )
-
-
-def _check_objectives(spec: Spec, label_sizes: tuple[int, ...]) -> None:
-    for name in spec.objectives:
-        for term in objectives.objective(name).terms:
-            if term.needs_labels and not label_sizes:
-                raise InputError(
-                    f"objective {name!r} needs labels for its term {term.name!r}, and {spec.dataset!r} has none; "
-                    "choose data with labels or factors, or another objective"
-                )
-            if spec.batch_size < term.min_batch:
-                raise InputError(
-                    f"--batch_size={spec.batch_size} is too small for the term {term.name!r} of objective {name!r}, "
-                    f"which compares the images of a batch; it takes at least {term.min_batch}"
-                )
-
-
-def _check_shapes(program: Program) -> None:
-    """Refuse an architecture that cannot take the images, and terms that mean nothing for an architecture."""
-    module = models.build(program)
-    variables = jax.eval_shape(  # shapes are inferred without arithmetic
-        functools.partial(module.init, labels=np.zeros((1, len(program.label_sizes)), np.int32)),
-        jax.random.key(0),
-        jax.ShapeDtypeStruct((1, *program.image_shape), np.float32),
-        jax.random.key(0),
-    )
-    for term in objectives.objective(program.objective).terms:
-        if term.needs_flat and not latents.is_flat(program):
-            legal = [name for name, other in objectives.TERMS.items() if not other.needs_flat]
-            raise InputError(
-                f"the term {term.name!r} of objective {program.objective!r} assumes one group of latents with the "
-                f"prior N(0, I), and architecture {program.architecture!r} has {len(latents.groups(program))} groups; "
-                f"use terms that do not ({', '.join(legal)}), --groups_per_scale=1, or another architecture"
-            )
-        if term.needs_roughness and "spectral" not in variables:
-            raise InputError(
-                f"the term {term.name!r} of objective {program.objective!r} weighs spectral norms, which architecture "
-                f"{program.architecture!r} does not measure; leave it out, or use --architecture=nvae"
-            )
-
-
-def _check_axes(spec: Spec, programs: Sequence[Program]) -> None:
-    known: dict[str, dict[str, Hyper]] = {program.objective: numbers(program) for program in programs}
-    for axis in spec.sweep:
-        if axis.objective is None:
-            together = {name: None for own in known.values() for name in own}
-            look_up(f"swept number of {', '.join(known)}:", axis.name, together)
-            meant = [own[axis.name] for own in known.values() if axis.name in own]
-        else:
-            look_up(f"--sweep={axis}: objective", axis.objective, known)
-            meant = [look_up(f"swept number of {axis.objective}:", axis.name, known[axis.objective])]
-        for number in meant:
-            if wrong := [f"{value:g}" for value in axis.values if not number.range.holds(value)]:
-                raise InputError(f"--sweep={axis}: {axis.name} takes {number.range.words}, got {', '.join(wrong)}")
