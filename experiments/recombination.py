@@ -55,8 +55,7 @@ COMMON = {
 }
 QUICK = {
     "architecture": "mlp",
-    "sweep": {"beta_vae:beta": [1, 4], "seed": range(2)},
-    "objective": "beta_vae",
+    "sweep": {"beta_vae:beta": [1, 4], "factor_vae:gamma": [5], "seed": range(2)},
     "critic_width": 8,
     "metrics": ("mig",),
 }

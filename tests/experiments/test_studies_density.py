@@ -11,7 +11,7 @@ from conftest import ROOT
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "settings"), [("density", 8), ("recombination", 4)])
+@pytest.mark.parametrize(("name", "settings"), [("density", 8), ("recombination", 6)])
 def test_it_runs_end_to_end_and_a_second_time_without_training(name, settings, tmp_path):
     def run():
         command = [sys.executable, str(ROOT / "experiments" / f"{name}.py"), "--quick", f"--runs={tmp_path / 'runs'}"]
