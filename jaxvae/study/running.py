@@ -12,14 +12,14 @@ import jax
 
 from jaxvae import data, evaluate, plugins, report
 from jaxvae.data import Dataset, rules
-from jaxvae.parallel import hosts
+from jaxvae.parallel import hosts, terminal
 from jaxvae.parallel.machine import device_name
 from jaxvae.study.sweep import Sweep
-from jaxvae.training import loop, plan, schedules, seeing, spec, workdir
+from jaxvae.training import loop, memory, plan, schedules, seeing, spec, workdir
 from jaxvae.training.records import WorkdirError, read_run
-from jaxvae.types import InputError, Results, look_up
+from jaxvae.types import InputError, Results, in_32_bits, look_up
 from jaxvae.version import __version__
-from jaxvae.words import printable, printable_lines
+from jaxvae.words import printable
 
 
 class Job(NamedTuple):
@@ -42,6 +42,7 @@ class Job(NamedTuple):
     command: str
 
 
+@in_32_bits
 def check(chosen: spec.Spec, train: Dataset, evaluation: Dataset, *, evaluated_on: str, command: str) -> Job:
     """Return the job, after everything that can be checked without compiling.
 
@@ -64,6 +65,7 @@ def check(chosen: spec.Spec, train: Dataset, evaluation: Dataset, *, evaluated_o
     return Job(chosen, groups, train, evaluation, evaluated_on, command)
 
 
+@in_32_bits
 def check_named(chosen: spec.Spec, command: str) -> Job:
     """Return the job on the data set that a spec names, loaded.
 
@@ -79,6 +81,7 @@ def check_named(chosen: spec.Spec, command: str) -> Job:
     return check(chosen, train, evaluation, evaluated_on=f"{split} split", command=command)
 
 
+@in_32_bits
 def check_split(chosen: spec.Spec, whole: Dataset, called: str, command: str) -> Job:
     """Return the job on a data set of which the share that a spec says is held out and scored on.
 
@@ -90,6 +93,7 @@ def check_split(chosen: spec.Spec, whole: Dataset, called: str, command: str) ->
     return check(chosen, train, held_out, evaluated_on=words, command=command)
 
 
+@in_32_bits
 def run(
     job: Job,
     path: pathlib.Path,
@@ -114,14 +118,32 @@ def run(
             written down.
         loop.Interrupted: a signal asked to stop; all is saved.
         CheckpointError: a checkpoint cannot be read or written.
-        InputError: a single lane does not fit into memory.
+        InputError: a single lane does not fit into memory, or memory has run out later.
     """
     check_name(path)
-    say = _plainly(say)
+    try:
+        return _run(job, path, resume, overwrite, go_back, terminal.steady(say))
+    except Exception as error:
+        if isinstance(error, InputError) or not memory.is_exhausted(error):
+            raise
+        raise InputError(
+            f"memory has run out ({memory.reason(error)}); what is trained is saved in {path}: free memory, and the "
+            "same command goes on from there"
+        ) from error
+
+
+def _run(
+    job: Job,
+    path: pathlib.Path,
+    resume: bool | None,
+    overwrite: bool,
+    go_back: bool,
+    say: Callable[[str], None],
+) -> Sweep:
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     with contextlib.ExitStack() as stack:
         if hosts.is_first():
-            stack.enter_context(workdir.claim(path, job.spec, resume=resume, overwrite=overwrite))
+            stack.enter_context(workdir.claim(path, job.spec, resume=resume, overwrite=overwrite, say=say))
         num_lanes = sum(group.num_lanes for group in job.groups)
         programs = f" of {len(job.groups)} programs" if len(job.groups) > 1 else ""
         say(f"{job.train}\n{num_lanes} lane{'s' * (num_lanes > 1)}{programs}, {job.spec.steps:,} steps each -> {path}")
@@ -134,11 +156,6 @@ def run(
         results = evaluate.evaluate(Sweep(path), job.evaluation, facts, say, trained_on=others)
         hosts.by_first(publish, results, path, say)
     return Sweep(path, results=results, data=job.evaluation)
-
-
-def _plainly(say: Callable[[str], None]) -> Callable[[str], None]:
-    """Return what says lines without what a terminal would obey: names of data and of files are other people's."""
-    return lambda line: say(printable_lines(line))
 
 
 def check_name(path: pathlib.Path) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from jaxvae import evaluate, report
 from jaxvae.data import Dataset
 from jaxvae.saved import SavedSweep
-from jaxvae.types import InputError, Results, look_up
+from jaxvae.types import InputError, Results, in_32_bits, look_up
 
 
 class Sweep(SavedSweep):
@@ -40,6 +40,7 @@ class Sweep(SavedSweep):
         """
         return report.terminal_table(self._known())
 
+    @in_32_bits
     def plot(self, name: str, *, data: Dataset | None = None) -> Figure:
         """Draw one plot of the report.
 
@@ -69,6 +70,7 @@ class Sweep(SavedSweep):
         parts = {f"{owner}_{part}" if part else owner: figure for part, figure in drawn.items()}
         return next(iter(parts.values())) if name == owner else look_up("plot", name, parts)
 
+    @in_32_bits
     def report(self, *, data: Dataset | None = None) -> pathlib.Path:
         """Write results.csv, figures/ and report.html into the sweep's folder; return the path of the page.
 
@@ -77,6 +79,7 @@ class Sweep(SavedSweep):
         """
         return report.write_all(self._shown(data), self.path)
 
+    @in_32_bits
     def rescore(
         self,
         names: Sequence[str] | str | None = None,
@@ -100,6 +103,7 @@ class Sweep(SavedSweep):
         self.results, self._brief = self._whole.lanes, None
         return self
 
+    @in_32_bits
     def latents(self, *, data: Dataset | None = None) -> list[dict[str, Any]]:
         """Return a row for each latent of each lane, as `pandas.DataFrame` takes them.
 

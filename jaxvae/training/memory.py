@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import gc
 import os
 import pathlib
@@ -27,6 +28,12 @@ better; they only make every step longer, and the wait for the first finished la
 OTHER_LANES_A_DEVICE = 256
 
 UNKNOWN = float("inf")
+
+EXHAUSTED = (
+    *("resource_exhausted", "out of memory", "out_of_memory", "failed to allocate", "cannot allocate memory"),
+    *("bad_alloc", "alloc_failed", "ynnpack operation failed"),
+)
+"""What errors of XLA, of CUDA's libraries and of those that it calls on CPUs say when there is no memory left."""
 
 
 class Memory(NamedTuple):
@@ -131,8 +138,10 @@ def is_exhausted(error: BaseException) -> bool:
     """Return whether an error says that memory has run out: predicted, on the host, or on a device."""
     if isinstance(error, (OutOfMemory, MemoryError)):
         return True
-    if isinstance(error, jax.errors.JaxRuntimeError):
-        return "RESOURCE_EXHAUSTED" in str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, jax.errors.JaxRuntimeError) and any(words in str(error).lower() for words in EXHAUSTED):
+        return "no space left" not in str(error).lower()  # on a disk
     return error.__cause__ is not None and is_exhausted(error.__cause__)
 
 
@@ -194,6 +203,6 @@ def _free_address_space(root: pathlib.Path) -> float:
 
 def _lines(path: pathlib.Path) -> list[str]:
     try:
-        return path.read_text().splitlines()
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []

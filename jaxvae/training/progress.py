@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jaxvae.parallel import terminal
+
 
 class Progress:
     """One live line on a terminal, a line every ten seconds elsewhere."""
@@ -14,7 +16,7 @@ class Progress:
         self.steps, self.num_lanes, self.say = steps, num_lanes, say
         self.means: dict[str, np.ndarray] = {}
         self._rate = 0.0  # lane-steps a second, smoothed
-        self._live = say is print and sys.stdout.isatty()
+        self._live = terminal.is_live(say)
         self._shown = time.perf_counter()
 
     def show(self, step: int, num: int, spent: float, status: np.ndarray) -> None:
@@ -31,8 +33,7 @@ class Progress:
         done = f"step {step:,}/{self.steps:,}  {self._rate:,.0f} lane-steps/s  ETA {clock(left)}"
         line = f"{done}{losses}{lost}"
         if self._live:
-            sys.stdout.write("\r\x1b[2K" + line + ("\n" if step == self.steps else ""))
-            sys.stdout.flush()
+            terminal.write(sys.stdout, "\r\x1b[2K" + line + ("\n" if step == self.steps else ""))
         else:
             self.say("  " + line)
 

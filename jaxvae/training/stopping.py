@@ -2,7 +2,11 @@
 
 import contextlib
 import signal
-import sys
+
+HANGUP = getattr(signal, "SIGHUP", None)  # not on every system
+
+KINDS = (signal.SIGINT, signal.SIGTERM, *([HANGUP] if HANGUP else []))
+"""Ctrl-C, the end of a job's time, the end of the session that it was started in."""
 
 
 class Interrupted(Exception):  # noqa: N818  nothing went wrong
@@ -10,9 +14,10 @@ class Interrupted(Exception):  # noqa: N818  nothing went wrong
 
 
 class StopSignals:
-    """Turns the first SIGINT or SIGTERM into a request that the loop honours; a second one kills as usual.
+    """Turns the first signal of KINDS into a request that the loop honours; a second one kills as usual.
 
-    Only the main thread of a process can catch signals: entered in another one, it leaves them as they are.
+    Only the main thread of a process can catch signals: entered in another one, it leaves them as they are. So it does
+    with SIGHUP where that is ignored already, as `nohup` has it.
     """
 
     def __init__(self):
@@ -20,15 +25,17 @@ class StopSignals:
         self._before = {}
 
     def __enter__(self):
+        caught = [kind for kind in KINDS if kind != HANGUP or signal.getsignal(kind) != signal.SIG_IGN]
         with contextlib.suppress(ValueError):  # raised outside the main thread
-            self._before = {s: signal.signal(s, self._on_signal) for s in (signal.SIGINT, signal.SIGTERM)}
+            for kind in caught:
+                self._before[kind] = signal.signal(kind, self._on_signal)
         return self
 
     def __exit__(self, *_):
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: not one of Python's
 
     def _on_signal(self, number, _frame):
+        # It can come at any instruction, in the middle of a print too: it says nothing, and cannot fail.
         self.received = number
-        print("\nstopping: saving what is trained (once more to stop at once)", file=sys.stderr, flush=True)
         self.__exit__()

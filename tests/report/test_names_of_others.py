@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jaxvae.commands import refuse
+from jaxvae.parallel import terminal
 from jaxvae.report import notebook_table, style, terminal_table, write_report
 from jaxvae.report.saving import write_table
-from jaxvae.study import running
 from jaxvae.types import Results
 from jaxvae.words import cell, one_line, printable, printable_lines
 from pages import Page
@@ -61,7 +61,7 @@ def test_a_terminal_shows_them_and_obeys_nothing(capsys):
     table = terminal_table(results())
     assert table.replace("\n", "").isprintable()
     said = []
-    running._plainly(said.append)(f"a{ESCAPE}\nb")
+    terminal.steady(said.append)(f"a{ESCAPE}\nb")
     assert said == ["a\\x1b[2J\\x07\nb"]
     assert refuse("jaxvae", ValueError(f"a\n  {ESCAPE}\udcff")) == 2
     assert capsys.readouterr().err == "jaxvae: a \\x1b[2J\\x07\\udcff\n"

@@ -1,5 +1,6 @@
 """Memory: predicted from what is compiled, read from the system, kept to; and what is said when it runs out."""
 
+import errno
 import types
 
 import jax
@@ -113,6 +114,27 @@ V2, V1 = "sys/fs/cgroup/", "sys/fs/cgroup/memory/"
 )  # fmt: skip
 def test_free_memory_is_the_least_of_machine_and_control_groups(files, free, tmp_path):
     assert memory.free_on_host(system(tmp_path, MACHINE | files)) == free
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 3 GiB"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 400 bytes."),
+        jax.errors.JaxRuntimeError("INTERNAL: YNNPACK operation failed"),
+        jax.errors.JaxRuntimeError("INTERNAL: Failed to allocate 400 bytes for new constant"),
+        jax.errors.JaxRuntimeError("INTERNAL: CUBLAS_STATUS_ALLOC_FAILED"),
+        jax.errors.JaxRuntimeError("UNKNOWN: std::bad_alloc"),
+    ],
+    ids=lambda error: str(error)[:30],
+)
+def test_every_lack_of_memory_is_recognised(error):
+    assert memory.is_exhausted(error)
+    wrapped = ValueError("a checkpoint could not be written")
+    wrapped.__cause__ = error
+    assert memory.is_exhausted(wrapped)
+    assert not memory.is_exhausted(type(error)("something else") if type(error) is not MemoryError else ValueError())
 
 
 def test_a_limit_on_address_space_counts(tmp_path, monkeypatch):
