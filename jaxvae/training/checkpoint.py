@@ -24,6 +24,7 @@ from flax import traverse_util
 
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import own_shards
+from jaxvae.training import mended
 from jaxvae.training.records import Label, check_counters, common, sealed
 from jaxvae.training.schema import Wrong
 from jaxvae.types import InputError
@@ -71,9 +72,10 @@ def _nested(tree: Any) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-    """Return class and first line of an error, not too long."""
+    """Return class and words of an error on one line; of long ones the middle, mostly paths, is left out."""
     words = " ".join(str(error).split())
-    return (words if isinstance(error, Wrong) else f"{type(error).__name__}: {words}")[:200]
+    words = words if isinstance(error, Wrong) else f"{type(error).__name__}: {words}"
+    return words if len(words) <= 200 else f"{words[:90]} … {words[-110:]}"
 
 
 def as_tree(nested: dict[str, Any], template: Any) -> Any:
@@ -125,6 +127,9 @@ class Checkpoints:
     """
 
     def __init__(self, directory: pathlib.Path, label: Label | None = None, *, create: bool = False):
+        if reason := mended.misread(directory):
+            raise CheckpointError(reason)
+        mended.mend()
         self.directory, self._label = directory.absolute(), label
         if create:  # Orbax makes no directory for a named set of processes
             hosts.by_first(self.directory.mkdir, 0o777, True, True)

@@ -2,7 +2,7 @@
 
 import contextlib
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,14 +69,24 @@ def rows(wave: Wave, step: int, columns: dict[str, np.ndarray]) -> Iterator[dict
 
 
 class Window:
-    """Means of the logs over the steps since the last log point, in float64 so that chunking does not show."""
+    """Means of the logs over the steps since the last log point, in float64 so that chunking does not show.
 
-    def __init__(self):
-        self._sums: dict[str, np.ndarray] = {}
+    Args:
+        sums: those of a window that was open when it was saved.
+    """
+
+    def __init__(self, sums: Mapping[str, Sequence[float]] | None = None):
+        self._sums = {name: np.asarray(values, np.float64) for name, values in (sums or {}).items()}
+
+    @property
+    def sums(self) -> dict[str, list[float]]:
+        """Return what a window that goes on from here needs, as JSON types: {name: [R]}; {} right after a log point."""
+        return {name: values.tolist() for name, values in self._sums.items()}
 
     def add(self, sums: dict[str, np.ndarray]) -> None:
-        """Add the sums [R] of some steps; "count" is the number of steps that each lane took."""
-        self._sums = {name: self._sums.get(name, 0.0) + values.astype(np.float64) for name, values in sums.items()}
+        """Add the sums [R, 2] of some steps, each with what rounding took from it; "count" is how many a lane took."""
+        new = {name: values.astype(np.float64).sum(-1) for name, values in sums.items()}
+        self._sums = {name: self._sums.get(name, 0.0) + values for name, values in new.items()}
 
     def close(self) -> dict[str, np.ndarray]:
         """Return the means [R], and begin anew."""

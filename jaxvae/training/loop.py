@@ -4,21 +4,24 @@ import contextlib
 import dataclasses
 import functools
 import pathlib
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.grid import Dataset
-from jaxvae.parallel import hosts
+from jaxvae.parallel import hosts, terminal
 from jaxvae.parallel.lanes import fetch, pad_lanes, put_lanes
 from jaxvae.training import history, memory, placing, sweep, workdir
 from jaxvae.training.checkpoint import Checkpoints, as_tree
 from jaxvae.training.placing import Placed
 from jaxvae.training.plan import Plan, fingerprint
 from jaxvae.training.progress import Progress, clock
+from jaxvae.training.records import Label
 from jaxvae.training.saving import Saver
 from jaxvae.training.spec import Group, Spec
 from jaxvae.training.stopping import Interrupted, StopSignals
@@ -88,13 +91,14 @@ def fit(
         WorkdirError: the sweep was begun on other data, or processes differ in what they train.
         InputError: a single lane does not fit into memory.
     """
-    _check_alike(spec, data)
-    plan = Plan.take_up(groups, data, path, say, go_back=go_back)
-    watch = watch if spec.eval_every else None
-    table = history.open_table(groups, data, path, watch)
-    history.cut_back(table, plan, path, spec, say)
+    # From here on: a KeyboardInterrupt in the middle of tracing or of an exchange may get lost there.
     with StopSignals() as stop:
-        return _train(Run(spec, data, path, plan, table, watch, stop, say))
+        _check_alike(spec, data)
+        plan = Plan.take_up(groups, data, path, say, go_back=go_back)
+        watch = watch if spec.eval_every else None
+        table = history.open_table(groups, data, path, watch)
+        history.cut_back(table, plan, path, spec, say)
+        return _train(Run(spec, data, path, plan, table, watch, stop, terminal.steady(say)))
 
 
 def _check_alike(spec: Spec, data: Dataset) -> None:
@@ -128,9 +132,20 @@ def _train(run: Run) -> bool:
         if lacking is None:
             fitted.add(kind)
             number += 1
+            _stop_if_asked(run)
         else:
             _halve(run, number, lacking)
     return trained
+
+
+def _stop_if_asked(run: Run) -> None:
+    """Stop between two waves: the next one takes a while to compile, and would be asked to stop at its first step.
+
+    Raises:
+        Interrupted: a signal asked to; all is saved.
+    """
+    if asked := next(filter(None, hosts.gather(run.stop.received)), None):
+        raise Interrupted(asked)
 
 
 def _halve(run: Run, number: int, reason: str) -> None:
@@ -140,9 +155,7 @@ def _halve(run: Run, number: int, reason: str) -> None:
         InputError: it is a single lane.
         Interrupted: a signal asked to stop; all is saved.
     """
-    # The smaller program takes a while to compile, and would be asked to stop at its first step.
-    if asked := next(filter(None, hosts.gather(run.stop.received)), None):
-        raise Interrupted(asked)
+    _stop_if_asked(run)
     failed = run.plan.waves[number]
     if failed.size == 1:
         raise placing.too_large(failed.group.program, *placing.least(failed.group.program))
@@ -169,7 +182,7 @@ class _Underway:
 
 def _train_wave(run: Run, wave: Wave, title: str, *, known_to_fit: bool) -> bool:
     """Train a wave to its end; return whether there was anything left to do."""
-    with contextlib.closing(Checkpoints(run.path / wave.directory, run.plan.label(wave), create=True)) as checkpoints:
+    with _open_checkpoints(run.path / wave.directory, run.plan.label(wave)) as checkpoints:
         step = hosts.gather(checkpoints.latest() or 0)[0]
         if step >= run.spec.steps:
             return False
@@ -182,6 +195,23 @@ def _train_wave(run: Run, wave: Wave, title: str, *, known_to_fit: bool) -> bool
         return True
 
 
+@contextlib.contextmanager
+def _open_checkpoints(directory: pathlib.Path, label: Label) -> Iterator[Checkpoints]:
+    """Open the checkpoints of a wave to write; what fails meanwhile is what is told, not that they then do not close.
+
+    Raises:
+        CheckpointError: the last one cannot be written.
+    """
+    checkpoints = Checkpoints(directory, label, create=True)
+    try:
+        yield checkpoints
+    except BaseException:
+        with contextlib.suppress(Exception):
+            checkpoints.close()
+        raise
+    checkpoints.close()
+
+
 def _begin(run: Run, wave: Wave, title: str, checkpoints: Checkpoints, step: int, *, known_to_fit: bool) -> _Underway:
     """Put a wave on the devices of all processes as its checkpoint of a step left it, and say so.
 
@@ -192,7 +222,7 @@ def _begin(run: Run, wave: Wave, title: str, checkpoints: Checkpoints, step: int
     begin, num_lanes = time.perf_counter(), len(wave.lanes)
     mode = run.plan.mode(wave.group)
     start = functools.partial(_start, wave, mode, run.data, checkpoints, step, known_to_fit=known_to_fit)
-    placed, hypers, state, seconds = placing.together(start)
+    placed, hypers, state, counters = placing.together(start)
     devices = state.step.sharding.device_set
     run.say(
         f"{title} {wave.group.name}, {num_lanes} lane{'s' * (num_lanes > 1)}: {mode} on "
@@ -202,14 +232,15 @@ def _begin(run: Run, wave: Wave, title: str, checkpoints: Checkpoints, step: int
     )
     run.say(f"  {placed.about()}")
     progress = Progress(run.spec.steps, num_lanes, run.say)
-    saver = Saver(checkpoints, num_lanes, run.spec.save_seconds, seconds)
-    return _Underway(wave, placed, hypers, state, step, saver, progress, history.Window())
+    saver = Saver(checkpoints, num_lanes, run.spec.save_seconds, counters.get("seconds", 0.0))
+    window = history.Window(counters.get("window"))
+    return _Underway(wave, placed, hypers, state, step, saver, progress, window)
 
 
 def _start(
     wave: Wave, mode: str, data: Dataset, checkpoints: Checkpoints, step: int, *, known_to_fit: bool
-) -> tuple[Placed, Hypers, TrainState, float]:
-    """Put a wave on the devices, compiled: where; its hypers and its state there; its seconds so far.
+) -> tuple[Placed, Hypers, TrainState, dict[str, Any]]:
+    """Put a wave on the devices, compiled: where; its hypers and its state there; the counters of its checkpoint.
 
     Raises:
         OutOfMemory: it would not fit.
@@ -217,15 +248,14 @@ def _start(
     program = wave.group.program
     placed = placing.place(program, data, wave.size, mode, known_to_fit=known_to_fit)
     hypers = placed.hypers(wave.hypers)
-    seconds = 0.0
+    counters = {}
     if step:
         saved, counters = checkpoints.restore(step)
         template = sweep.state_shapes(program, placed.mesh, placed.size)
         state = put_lanes(pad_lanes(as_tree(saved, template), placed.size), placed.mesh)
-        seconds = counters["seconds"]
     else:
         state = sweep.compiled_init(program, placed.mesh)(hypers)
-    return placed, hypers, jax.block_until_ready(state), seconds
+    return placed, hypers, jax.block_until_ready(state), counters
 
 
 def _go_on(run: Run, underway: _Underway) -> None:
@@ -240,16 +270,33 @@ def _go_on(run: Run, underway: _Underway) -> None:
     clocks = hosts.gather([_next_chunk(num, spent), underway.saver.due(), run.stop.received])
     underway.chunk, save_due, _ = clocks[0]
     asked_to_stop = next((received for _, _, received in clocks if received), None)
+    if asked_to_stop and hosts.is_first():
+        terminal.write(sys.stderr, "\nstopping: saving what is trained (once more to stop at once)\n")
     if columns := _measure(run, underway):
         # Before the state is saved: a checkpoint has all its rows, and no row is written twice.
-        run.history.append(history.rows(underway.wave, underway.step, columns))
+        _record(run, history.rows(underway.wave, underway.step, columns))
     underway.progress.show(underway.step, num, spent, underway.status[: len(underway.wave.lanes)])
     if save_due or asked_to_stop or underway.step == run.spec.steps:
         run.history.sync()
-        underway.saver.save(underway.step, underway.state)
+        underway.saver.save(underway.step, underway.state, underway.window.sums)
     if asked_to_stop:
         underway.saver.wait()
         raise Interrupted(asked_to_stop)
+
+
+def _record(run: Run, rows: Iterator[dict[str, Any]]) -> None:
+    """Write rows of the history.
+
+    Raises:
+        WorkdirError: the disk is full, say.
+    """
+    try:
+        run.history.append(rows)
+    except OSError as error:
+        raise workdir.WorkdirError(
+            f"cannot write to {run.history.path} ({error.strerror or error}); "
+            "free space there, and the same command goes on from the last checkpoint"
+        ) from error
 
 
 def _take_steps(underway: _Underway, num: int) -> float:

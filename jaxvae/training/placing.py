@@ -115,6 +115,13 @@ def choose(
     if not sizes:
         raise too_large(program, *lacking)
     mode = min(seconds, key=seconds.get)
+    if len(sizes) > 1:
+        # Rounding differs between modes, and for lanes side by side with how many there are.
+        cut = f" --max_lanes={sizes[mode]}" if mode != "map" and sizes[mode] < num_lanes else ""
+        say(
+            f"lanes run in mode {mode}, measured fastest of {', '.join(sizes)}; another run may find otherwise, and "
+            f"--lanes={mode}{cut} repeats this one bit for bit"
+        )
     if sizes[mode] < wanted and max_lanes != "auto":
         say(f"memory allows {sizes[mode]} lanes at a time, fewer than --max_lanes={max_lanes}")
     return mode, sizes[mode]

@@ -33,14 +33,20 @@ class Saver:
         """Return whether it is time for a checkpoint."""
         return time.perf_counter() - self._last > max(self._interval, 20 * self._cost)
 
-    def save(self, step: int, state: TrainState) -> None:
+    def save(self, step: int, state: TrainState, window: dict[str, list[float]]) -> None:
         """Write a checkpoint, in the background.
+
+        Args:
+            step: the number to keep it under.
+            state: [R, …].
+            window: the sums of the history's open window (see history.Window).
 
         Raises:
             CheckpointError: this or the one before cannot be written.
         """
         begin = time.perf_counter()
-        self._checkpoints.save(step, state, {"step": step, "lanes": self._num_lanes, "seconds": self.seconds()})
+        counters = {"step": step, "lanes": self._num_lanes, "seconds": self.seconds(), "window": window}
+        self._checkpoints.save(step, state, counters)
         self._last = time.perf_counter()
         self._cost = self._last - begin
 

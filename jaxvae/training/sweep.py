@@ -21,18 +21,31 @@ def run_steps(
 ) -> tuple[TrainState, Logs]:
     """Take num_steps (traced, so any number runs in the same program) steps of one run.
 
-    Returns the state, and the sums of the logs over the steps that were taken, with their number as "count".
+    Returns the state, and the sums f32[2] of the logs over the steps that were taken, with their number as "count":
+    each rounded, and what rounding took from it, so that it does not show how many steps were taken at once.
     """
 
     def body(_, carry):
         state, sums = carry
         new, logs = single.train_step(program, data, hypers, state)
         taken = new.status < 0
-        return new, {n: sums[n] + jnp.where(taken, v, 0.0) for n, v in (logs | {"count": jnp.float32(1)}).items()}
+        logs = logs | {"count": jnp.float32(1)}
+        return new, {name: _plus(sums[name], jnp.where(taken, value, jnp.float32(0))) for name, value in logs.items()}
 
     names = log_names(program, data, hypers)
-    sums = {name: jnp.float32(0) for name in (*names, "count")}
+    sums = {name: jnp.zeros(2, jnp.float32) for name in (*names, "count")}
     return jax.lax.fori_loop(0, num_steps, body, (state, sums))
+
+
+def _plus(total: jax.Array, value: jax.Array) -> jax.Array:
+    """Add to a sum f32[2] that is kept with what rounding took from it (Knuth's two-sum, exact for any order of sizes).
+
+    Reference: Knuth, "The Art of Computer Programming", volume 2, section 4.2.2, theorem B.
+    """
+    rounded = total[0] + value
+    own = rounded - total[0]
+    lost = (total[0] - (rounded - own)) + (value - own)
+    return jnp.stack([rounded, total[1] + jnp.where(jnp.isfinite(lost), lost, 0.0)])
 
 
 def log_names(program: Program, data: Dataset, hypers: Hypers) -> tuple[str, ...]:

@@ -123,7 +123,8 @@ def split_checkpoint(wave: Wave, parts: Sequence[Wave], path: pathlib.Path, labe
         with contextlib.closing(Checkpoints(path / part.directory, label(part), create=True)) as checkpoints:
             lanes = jax.tree.map(lambda leaf, here=here: leaf[here], state)
             said = {"lanes": len(part.lanes), "seconds": counters["seconds"] / len(parts)}
-            checkpoints.save(step, lanes, said)
+            window = {name: sums[here] for name, sums in counters.get("window", {}).items()}
+            checkpoints.save(step, lanes, said | {"window": window})
             checkpoints.wait()
 
 

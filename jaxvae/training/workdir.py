@@ -12,6 +12,7 @@ WORKDIR/spec.json        the resolved spec; its presence makes a folder a workdi
 
 import contextlib
 import csv
+import errno
 import fcntl
 import io
 import json
@@ -19,11 +20,12 @@ import os
 import pathlib
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any
 
 from jaxvae import files
 from jaxvae.parallel import hosts
+from jaxvae.training import mended
 from jaxvae.training.records import WorkdirError, read_json, read_spec
 from jaxvae.training.spec import Spec, differences
 from jaxvae.training.stopping import Interrupted
@@ -49,7 +51,14 @@ def write_json(path: pathlib.Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def claim(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: bool) -> Iterator[bool]:
+def claim(
+    path: pathlib.Path,
+    spec: Spec,
+    *,
+    resume: bool | None,
+    overwrite: bool,
+    say: Callable[[str], None] = print,
+) -> Iterator[bool]:
     """Hold a folder for one sweep: create it, continue it, or with `overwrite` replace the sweep in it.
 
     Args:
@@ -58,6 +67,7 @@ def claim(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: boo
         resume: True: there must be something to continue; False: there must not; None: continue if there is.
         overwrite: replace the sweep that is there (only files that a sweep writes). It is set aside, and deleted by
             `forget_replaced`, at the latest when the block ends.
+        say: prints a line.
 
     Yields:
         Whether an earlier run is being continued. Where the block fails before anything has been saved, the folder is
@@ -66,19 +76,16 @@ def claim(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: boo
     Raises:
         WorkdirError: the folder is something else, another sweep's, in use, or not writable.
     """
+    if reason := mended.misread(path):
+        raise WorkdirError(f"--workdir: {reason}")
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = open(path / ".lock", "a", opener=files.open_no_link)  # noqa: SIM115  held until the sweep ends
+        lock = open(path / ".lock", "a", opener=files.open_no_link, encoding="utf-8")  # noqa: SIM115  held to the end
     except OSError as error:
         raise WorkdirError(f"--workdir={path} cannot be written to ({error.strerror}); choose another folder") from None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise WorkdirError(
-                f"--workdir={path} is in use by another process; wait for it or choose another"
-            ) from None
+        _lock(lock, path, say)
         try:
             if not os.path.lexists(path / "spec.json"):
                 _put_back(path)  # a kill came while it was set aside
@@ -106,6 +113,23 @@ def claim(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: boo
                 _leave(path, made)
             raise
         forget_replaced(path)
+
+
+def _lock(lock: IO[str], path: pathlib.Path, say: Callable[[str], None]) -> None:
+    """Hold a file for this process alone.
+
+    Raises:
+        WorkdirError: another process holds it.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise WorkdirError(
+                f"--workdir={path} is in use by another process; wait for it or choose another"
+            ) from None
+        # Network file systems have no locks, or none now (ENOSYS, ENOTSUP, ENOLCK).
+        say(f"{path} cannot be locked there ({error.strerror}): see that no second process trains in it")
 
 
 def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: bool) -> bool:
