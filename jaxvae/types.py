@@ -368,6 +368,7 @@ def in_32_bits(function: Callable) -> Callable:
         with jax.enable_x64(False):
             return function(*args, **kwargs)
 
+    run.in_32_bits = True
     return run
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.types import in_32_bits
 from jaxvae.words import printable
 
 EIGHT_PIXELS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1) * np.uint8(255)
@@ -72,6 +73,7 @@ class Dataset:
         """Return what the classes 0 … size-1 of a factor are called."""
         return (self.factor_values and self.factor_values[column]) or tuple(range(self.factor_sizes[column]))
 
+    @in_32_bits
     def images(self, indices) -> jax.Array:
         """Return images uint8[B, H, W, C] in 0 … 255 for integer indices [B] in 0 … N-1."""
         rows = self.pixels[jnp.asarray(indices)]
@@ -82,10 +84,12 @@ class Dataset:
         pixels = pixels[..., : math.prod(self.shape)]
         return pixels.reshape(*rows.shape[:-1], *self.shape)
 
+    @in_32_bits
     def batch(self, indices) -> jax.Array:
         """Return images f32[B, H, W, C] in [0, 1] for integer indices [B]; meant to be traced into a compiled step."""
         return self.images(indices).astype(jnp.float32) / 255.0
 
+    @in_32_bits
     def index(self, factors) -> jax.Array:
         """Return i32[B], the images that have the factors i32[B, K].
 

@@ -105,7 +105,9 @@ def boost(
         probability = _probabilities(raw, sizes)
         residuals = jnp.where(real, targets - probability, 0.0)
         curvature = jnp.where(real, probability * (1.0 - probability), 0.0)
-        lots = jax.random.uniform(jax.random.fold_in(key, number), (len(columns), 2**depth - 1, num_latents))
+        lots = jax.random.uniform(
+            jax.random.fold_in(key, number), (len(columns), 2**depth - 1, num_latents), jnp.float32
+        )
         lots = lots[place]
         if len(columns) <= TREES_AT_ONCE:
             steps, test_steps, gains = grow((residuals, curvature, lots))

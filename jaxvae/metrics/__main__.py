@@ -16,12 +16,18 @@ from typing import Any
 import numpy as np
 
 from jaxvae import commands, files, metrics
+from jaxvae.arguments import as_path
 from jaxvae.data import npy
 from jaxvae.metrics import listing
+from jaxvae.parallel import terminal
 from jaxvae.types import InputError, look_up
 from jaxvae.words import cell, one_line, printable
 
 ARRAYS = ("codes", "factors", "factor_names", "logvar", "test_codes", "test_factors")
+
+
+def _path(text: str) -> pathlib.Path:
+    return as_path("a file", text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,11 +67,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"The .npz holds codes [N, D], and any of {', '.join(ARRAYS[1:])}: see jaxvae.metrics.score. "
         "Without --json and --csv, both are written beside it, as NAME.scores.json and NAME.scores.csv.",
     )
-    parser.add_argument("codes", nargs="?", type=pathlib.Path, metavar="CODES.npz")
+    parser.add_argument("codes", nargs="?", type=_path, metavar="CODES.npz")
     parser.add_argument("--names", metavar="A,B", help="metrics; by default all that the file allows")
     parser.add_argument("--seed", type=int, default=0, help="of the points that metrics draw (default 0)")
-    parser.add_argument("--json", type=pathlib.Path, metavar="FILE", help="where to write the scores as JSON")
-    parser.add_argument("--csv", type=pathlib.Path, metavar="FILE", help="where to write them as a table of one row")
+    parser.add_argument("--json", type=_path, metavar="FILE", help="where to write the scores as JSON")
+    parser.add_argument("--csv", type=_path, metavar="FILE", help="where to write them as a table of one row")
     parser.add_argument("--overwrite", action="store_true", help="replace files that are there")
     parser.add_argument("--list", action="store_true", help="print all metrics: keys, needs, range, chance, paper")
     return parser
@@ -154,4 +160,5 @@ def _write(target: pathlib.Path, text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with terminal.steadied():
+        sys.exit(main())

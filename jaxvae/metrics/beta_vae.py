@@ -66,7 +66,7 @@ def beta_vae_score(
 def _points(codes, factors, key, allowed, shape):
     """Return features f32[P, D] and labels i32[P] of shape = (points P, pairs of a point)."""
     num_points, batch_size = shape
-    bits = jax.random.bits(key, (num_points, 1 + 2 * batch_size))
+    bits = jax.random.bits(key, (num_points, 1 + 2 * batch_size), jnp.uint32)
     shared = draw_factors(bits[:, 0], allowed)
     first = draw_rows(bits[:, 1 : 1 + batch_size], factors)
     second = draw_sharing(bits[:, 1 + batch_size :], factors, first, shared[:, None])

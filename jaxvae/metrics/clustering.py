@@ -4,9 +4,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxvae.types import Factors
+from jaxvae.types import Factors, in_32_bits
 
 
+@in_32_bits
 def cluster_accuracy(clusters: jax.Array, labels: Factors, num_clusters: int) -> dict[str, jax.Array]:
     """Give the part of images whose class is the one matched to their cluster, by the best one-to-one match there is.
 

@@ -71,7 +71,7 @@ def factor_vae_score(
 def _votes(codes, factors, key, scale, active, allowed, shape):
     """Return i32[K, D], how often latent d moved least while factor k was held, in shape = (votes, rows of a vote)."""
     num_votes, batch_size = shape
-    bits = jax.random.bits(key, (num_votes, 2 + batch_size))
+    bits = jax.random.bits(key, (num_votes, 2 + batch_size), jnp.uint32)
     fixed = draw_factors(bits[:, 0], allowed)
     of_value = draw_rows(bits[:, 1], factors)
     rows = draw_sharing(bits[:, 2:], factors, of_value[:, None], fixed[:, None])

@@ -157,13 +157,13 @@ def draw_part(
     def spread(place, number):
         return jnp.minimum((place * (count / number)).astype(jnp.int32), jnp.maximum(count - 1, 0))
 
-    rows = spread(strata + jax.random.uniform(for_rows, (SAMPLES_AT_ONCE,)), SAMPLES_AT_ONCE * num_parts)
+    rows = spread(strata + jax.random.uniform(for_rows, (SAMPLES_AT_ONCE,), jnp.float32), SAMPLES_AT_ONCE * num_parts)
     places = jnp.arange(num_aggregate)
-    drawn = spread(places + jax.random.uniform(for_others, (num_aggregate,)), num_aggregate)
+    drawn = spread(places + jax.random.uniform(for_others, (num_aggregate,), jnp.float32), num_aggregate)
     others = jnp.where(count > num_aggregate, drawn, jnp.minimum(places, jnp.maximum(count - 1, 0)))
 
-    mixed = jnp.argsort(jax.random.bits(for_order, (SAMPLES_AT_ONCE, num_latents)), axis=0)
-    inside = jax.random.uniform(for_noise, mixed.shape, minval=1e-4, maxval=1 - 1e-4)
+    mixed = jnp.argsort(jax.random.bits(for_order, (SAMPLES_AT_ONCE, num_latents), jnp.uint32), axis=0)
+    inside = jax.random.uniform(for_noise, mixed.shape, jnp.float32, minval=1e-4, maxval=1 - 1e-4)
     noise = jax.scipy.special.ndtri((mixed + inside) / SAMPLES_AT_ONCE)
     return {"rows": rows, "noise": noise, "others": others, "there": places < count}
 

@@ -54,7 +54,7 @@ def neighbour_information(codes: jax.Array, values: jax.Array, key: jax.Array, *
     # From the median: most codes are near it, and their differences to it keep all their digits.
     middle = jnp.sort(codes, axis=0)[num_rows // 2]
     coarse = jnp.round((0.5 * codes - 0.5 * middle) / span * STEPS).astype(jnp.int32)
-    fine = (jax.random.bits(key, codes.shape) >> 2).astype(jnp.int32)
+    fine = (jax.random.bits(key, codes.shape, jnp.uint32) >> 2).astype(jnp.int32)
 
     def of_latent(latent):
         coarse, fine = latent

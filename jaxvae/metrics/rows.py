@@ -42,7 +42,7 @@ def draw_distinct(key: jax.Array, num_rows: int, num_points: int) -> jax.Array:
     # Of P rows and a quarter more at least 1.07 P differ on average, and by 20 standard deviations P for P = 15,000.
     number = num_points + num_points // 4 + 16
     rows, turn = jax.lax.sort(
-        (_below(jax.random.bits(key, (number,)), num_rows), jnp.arange(number, dtype=jnp.int32)), num_keys=2
+        (_below(jax.random.bits(key, (number,), jnp.uint32), num_rows), jnp.arange(number, dtype=jnp.int32)), num_keys=2
     )
     again = jnp.append(False, rows[1:] == rows[:-1])
     return jax.lax.sort((jnp.where(again, number, turn), rows), num_keys=1)[1][:num_points]
@@ -50,7 +50,7 @@ def draw_distinct(key: jax.Array, num_rows: int, num_points: int) -> jax.Array:
 
 def shuffle(key: jax.Array, num_rows: int) -> jax.Array:
     """Return i32[N], all rows in random order."""
-    return jnp.argsort(jax.random.bits(key, (num_rows,))).astype(jnp.int32)
+    return jnp.argsort(jax.random.bits(key, (num_rows,), jnp.uint32)).astype(jnp.int32)
 
 
 def take_rows(factors: Factors, rows: jax.Array) -> Factors:

@@ -25,6 +25,8 @@ from jaxvae.metrics.udr import NUM_POINTS
 from jaxvae.parallel.lanes import fetch, mesh_of, split_lanes, spread
 from jaxvae.types import Factors, InputError, in_32_bits, look_up
 
+LANES_AT_ONCE = 8  # that a device scores side by side
+
 MAX_VALUES = 16_384  # of all factors together; contingency tables hold a column for each
 
 
@@ -111,7 +113,14 @@ def score(
 
 @in_32_bits
 def score_lanes(
-    codes, factors: Factors, names: Sequence[str], seed: int, *, test=None, logvar=None, lanes_at_once: int = 8
+    codes,
+    factors: Factors,
+    names: Sequence[str],
+    seed: int,
+    *,
+    test=None,
+    logvar=None,
+    lanes_at_once: int = LANES_AT_ONCE,
 ) -> dict[str, np.ndarray]:
     """Score the codes of R lanes in one compiled call; every lane sees the same draws, so that lanes compare.
 
@@ -209,6 +218,7 @@ def score_siblings(codes, kl=None, *, names: Sequence[str] | str | None = None, 
     return {key: np.asarray(scores[key]) for name in names for key in METRICS[name].keys}
 
 
+@in_32_bits
 def sibling_points(num_rows: int, seed: int = 0) -> np.ndarray:
     """Return the rows i32[P] that `score_siblings` looks at; to give it the codes of those alone changes nothing."""
     return np.asarray(draw_distinct(jax.random.key(seed), num_rows, NUM_POINTS))

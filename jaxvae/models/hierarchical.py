@@ -253,7 +253,7 @@ class HierarchicalVAE(nn.Module):
         The noise that the decoder is given is multiplied by noise_scale (see vae.true_sample).
         """
         latents = sum(height * width * latents for height, width, latents in self._grids())
-        logits, q = self._infer(images, jax.random.normal(key, (len(images), latents)), noise_scale)
+        logits, q = self._infer(images, jax.random.normal(key, (len(images), latents), jnp.float32), noise_scale)
         return ModelOutput(logits, q, self._roughness())
 
     def _roughness(self) -> jax.Array:

@@ -18,7 +18,7 @@ def reparameterise(
     noise_scale = 1 samples q(z|x). Finite for log-variances up to 177; beyond, the codes are infinite, the step is not
     taken, and the lane is named as diverged.
     """
-    return mean + noise_scale * jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape)
+    return mean + noise_scale * jnp.exp(0.5 * logvar) * jax.random.normal(key, mean.shape, jnp.float32)
 
 
 def true_sample(scaled: jax.Array, sample: jax.Array, noise_scale: jax.Array | float) -> jax.Array:

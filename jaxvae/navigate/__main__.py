@@ -15,12 +15,18 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's start-up chatter is for XLA's developers
 
 from jaxvae import commands, data, navigate, report
+from jaxvae.arguments import as_path
 from jaxvae.data import telling
 from jaxvae.data.grid import Dataset, join
 from jaxvae.navigate import opening
+from jaxvae.parallel import terminal
 from jaxvae.parallel.machine import keep_compiled
 from jaxvae.types import InputError, look_up
 from jaxvae.words import printable_lines
+
+
+def _path(text: str) -> pathlib.Path:
+    return as_path("--out", text)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--models", action="append", default=[], metavar="A,B,…", help="models; repeatable")
     parser.add_argument("--dataset", help=f"data with labels: {', '.join(data.DATASETS)}")
     parser.add_argument("--data_dir", help="folder of the data set's files, as for jaxvae")
-    parser.add_argument("--out", type=pathlib.Path, metavar="FOLDER", help="where everything is kept")
+    parser.add_argument("--out", type=_path, metavar="FOLDER", help="where everything is kept")
     parser.add_argument("--attributes", metavar="A,B,…", help="attributes; by default all that vary")
     parser.add_argument(
         "--classifier",
@@ -143,4 +149,5 @@ def conditions(given: list[str]) -> dict[str, list[str]] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with terminal.steadied():
+        sys.exit(main())

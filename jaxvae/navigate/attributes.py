@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxvae.data.conditions import Condition, parse
 from jaxvae.data.grid import Dataset
-from jaxvae.types import InputError, look_up
+from jaxvae.types import InputError, in_32_bits, look_up
 
 
 class Attributes(NamedTuple):
@@ -22,6 +22,7 @@ class Attributes(NamedTuple):
         return Attributes(self.names, self.values[indices])
 
 
+@in_32_bits
 def attributes_of(data: Dataset, wanted: Sequence[str] | None = None) -> Attributes:
     """Return the binary attributes of a data set.
 

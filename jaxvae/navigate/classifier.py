@@ -105,6 +105,7 @@ class Classifier:
 FILES = export.Files("classifier.safetensors", "classifier.json", "an attribute classifier")
 
 
+@in_32_bits
 def load_classifier(path: str | os.PathLike[str]) -> Classifier:
     """Open a classifier that `Classifier.save` wrote.
 

@@ -66,7 +66,7 @@ class Keep:
         Raises:
             StudyError: the folder holds something else, or another study.
         """
-        self.path = None if path is None else pathlib.Path(path).expanduser()
+        self.path = None if path is None else as_path("out", path)
         if self.path is None:
             return
         asked = json.loads(json.dumps(asked))

@@ -1,10 +1,10 @@
 """Models by what a command line calls them: a lane of a sweep, a saved model, a published network's folder."""
 
 import json
-import pathlib
 from collections.abc import Iterable
 from typing import Any
 
+from jaxvae.arguments import as_path
 from jaxvae.saved import export
 from jaxvae.saved.model import Model, load_model
 from jaxvae.saved.pretrained import load_pretrained
@@ -49,7 +49,7 @@ def open_models(wanted: Iterable[str]) -> dict[str, Model]:
 
 def _open(text: str) -> list[tuple[str, Model]]:
     place, _, lane = text.partition(":")
-    folder = pathlib.Path(place).expanduser()
+    folder = as_path("a model", place)
     if not folder.is_dir():
         raise InputError(f"{text}: there is no folder {folder}; give {EXAMPLE}")
     if (folder / "spec.json").exists():

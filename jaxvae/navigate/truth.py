@@ -77,6 +77,7 @@ class NearestFactors:
         return self._scores[self.nearest(images)]
 
 
+@in_32_bits
 def nearest_factors(data: Dataset, attributes: Sequence[str] | None = None, *, stride: int = 1) -> NearestFactors:
     """Return a judge, the `scorer` of a study, that reads attributes off the nearest image of a grid of factors.
 

@@ -19,7 +19,7 @@ from jaxvae.objectives.mmd import MMD
 from jaxvae.objectives.prior import CAPACITY, KL
 from jaxvae.objectives.structured import KL_ANISOTROPIC, KL_SPARSE, KL_STUDENT
 from jaxvae.objectives.tcvae import TC_MSS, TC_MWS
-from jaxvae.types import InputError, Program, Table, look_up
+from jaxvae.types import InputError, Program, Table, in_32_bits, look_up
 
 __all__ = ["OBJECTIVES", "TERMS", "Context", "Objective", "Schedule", "Term", "objective", "prior_moments"]
 
@@ -90,6 +90,7 @@ def objective(name: str) -> Objective:
     return Objective(terms, **settled)
 
 
+@in_32_bits
 def prior_moments(program: Program, extra: Any, hypers: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
     """Return the means and standard deviations [D] of the prior of a model's code, of its top group in a hierarchy.
 

@@ -42,7 +42,7 @@ def nothing(key: jax.Array, program: Program) -> dict[str, Any]:
 
 def standard_normal(key: jax.Array, shape: tuple[int, ...], extra: Any, hypers: Hypers) -> jax.Array:
     """Sample N(0, I), the prior of all terms that do not say otherwise."""
-    return jax.random.normal(key, shape)
+    return jax.random.normal(key, shape, jnp.float32)
 
 
 def standard_moments(extra: Any, hypers: Hypers, num_latents: int) -> tuple[jax.Array, jax.Array]:

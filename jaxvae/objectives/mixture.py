@@ -55,7 +55,7 @@ def init_mixture(key: jax.Array, program: Program):
     clusters, latents = NUM_CLUSTERS.of(program), number_of_latents(program)
     return {
         "logits": jnp.zeros(clusters),
-        "means": SPREAD / RATE * jax.random.normal(key, (clusters, latents)),
+        "means": SPREAD / RATE * jax.random.normal(key, (clusters, latents), jnp.float32),
         "logvars": jnp.zeros((clusters, latents)),
     }
 
@@ -180,7 +180,7 @@ def mixture_samples(key: jax.Array, shape: tuple[int, ...], extra, hypers: Hyper
     """Sample the mixture."""
     mixture = mixture_of(extra)
     c = jax.random.categorical(jax.random.fold_in(key, 0), mixture.log_weights, shape=shape[:1])
-    noise = jax.random.normal(jax.random.fold_in(key, 1), shape)
+    noise = jax.random.normal(jax.random.fold_in(key, 1), shape, jnp.float32)
     return mixture.means[c] + jnp.exp(0.5 * mixture.logvars[c]) * noise
 
 

@@ -65,7 +65,8 @@ def sparse_moments(extra, hypers: Hypers, num_latents: int) -> tuple[jax.Array, 
 def sparse_samples(key: jax.Array, shape: tuple[int, ...], extra, hypers: Hypers) -> jax.Array:
     """Sample the sparse prior."""
     off = jax.random.bernoulli(jax.random.fold_in(key, 0), hypers["spike"], shape)
-    return jax.random.normal(jax.random.fold_in(key, 1), shape) * jnp.where(off, hypers["spike_scale"], 1.0)
+    noise = jax.random.normal(jax.random.fold_in(key, 1), shape, jnp.float32)
+    return noise * jnp.where(off, hypers["spike_scale"], 1.0)
 
 
 # --- anisotropic ------------------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ def anisotropic_init(key: jax.Array, program: Program):
 
 def anisotropic_samples(key: jax.Array, shape: tuple[int, ...], extra, hypers: Hypers) -> jax.Array:
     """Sample the anisotropic prior."""
-    return jax.random.normal(key, shape) * jnp.exp(0.5 * anisotropic_logvar(extra, hypers))
+    return jax.random.normal(key, shape, jnp.float32) * jnp.exp(0.5 * anisotropic_logvar(extra, hypers))
 
 
 # --- Student's t ------------------------------------------------------------------------------------------------------

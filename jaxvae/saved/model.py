@@ -38,6 +38,7 @@ class Model:
         about: what is known of it: lane, objective, hypers, status, scores.
     """
 
+    @in_32_bits
     def __init__(self, program: Program, networks: Networks, about: dict[str, Any]):
         self.program, self.about = program, about
         self.networks = jax.tree.map(jnp.asarray, networks)
@@ -241,6 +242,7 @@ def check_fit(program: Program, variables: dict[str, Any], where: str) -> None:
             )
 
 
+@in_32_bits
 def load_model(path: str | os.PathLike[str]) -> Model:
     """Open a model that `Model.save` wrote; the sweep it is from is not needed.
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxvae.arguments import as_path
 from jaxvae.saved.model import Model, check_fit
-from jaxvae.types import InputError, Networks, Program
+from jaxvae.types import InputError, Networks, Program, in_32_bits
 
 _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 _ZIP = b"PK\x03\x04"
@@ -183,6 +183,7 @@ def burgess_params(weights: dict[str, np.ndarray]) -> dict[str, Any]:
     return {"encoder": encoder, "decoder": decoder}
 
 
+@in_32_bits
 def load_pretrained(path: str | pathlib.Path) -> Model:
     """Open a network published with disentangling-vae (Dubois et al. 2019): a folder with model.pt and specs.json.
 

@@ -16,7 +16,7 @@ from jaxvae.training import logged, recovery, workdir
 from jaxvae.training.checkpoint import CheckpointError, Checkpoints
 from jaxvae.training.records import WorkdirError, read_spec
 from jaxvae.training.spec import ask_for_plugins
-from jaxvae.types import InputError, Networks, Program, fate
+from jaxvae.types import InputError, Networks, Program, fate, in_32_bits
 
 LOGGER = logging.getLogger("jaxvae.saved")
 """Says what of a sweep could not be read, and what stands in for it."""
@@ -86,6 +86,7 @@ class SavedSweep:
         """The number of waves, parts of the sweep that were trained (and are read) as a whole."""
         return len(self._waves)
 
+    @in_32_bits
     def wave(self, number: int) -> tuple[Program, list[dict[str, Any]], Networks]:
         """Return (program, lanes, networks [R, …] as NumPy arrays) of a wave; lanes now with step and status.
 
@@ -117,6 +118,7 @@ class SavedSweep:
         networks = Networks({"params": vae["model"], **state.get("model_state", {})}, vae.get("extra", {}))
         return program, lanes, networks
 
+    @in_32_bits
     def model(self, lane: int) -> Model:
         """Return the model of a lane by its number.
 
@@ -139,6 +141,7 @@ class SavedSweep:
         """Return what to say where something of the sweep is unknown here; "" when it was trained without plug-ins."""
         return ask_for_plugins(self.spec.get("plugins", ()))
 
+    @in_32_bits
     def select(self, **wanted: Any) -> Model:
         """Return the one model whose lane has these values: `select(beta=4.0, seed=0)`, `select(objective="vae")`.
 

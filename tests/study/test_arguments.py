@@ -53,7 +53,9 @@ NONSENSE = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "words"), NONSENSE, ids=[repr(arguments)[:60] for arguments, _ in NONSENSE])
+@pytest.mark.parametrize(
+    ("arguments", "words"), NONSENSE, ids=[repr(arguments).partition(" at 0x")[0][:60] for arguments, _ in NONSENSE]
+)
 def test_nonsense_is_one_line(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(jax, "jit", None)

@@ -244,7 +244,9 @@ sweep = jaxvae.train(images["images"], factors=images["factors"], objective="fac
 model = sweep.select(seed=1)
 codes = model.encode(images["images"][..., None])[0]
 print(codes.dtype, *sorted(sweep.results[1].items()), float(codes.sum()), float(model.traverse(codes[0]).sum()),
-      *sorted(jaxvae.metrics.score(codes, images["factors"], names=("mig", "irs", "sap")).items()), sep="\\n")
+      *sorted(jaxvae.metrics.score(codes, images["factors"], names=("mig", "irs", "sap")).items()),
+      *sorted(sweep.rescore("mig", say=str).results[0].items()), *sweep.latents(), *map(float, sweep.history["loss"]),
+      sep="\\n")
 """
 
 
