@@ -11,7 +11,7 @@ from jaxvae import latents, models, objectives
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.training.keys import Stream, key_for
-from jaxvae.types import Hypers, InputError, Networks, Program, remember
+from jaxvae.types import Hypers, InputError, Networks, Program, in_32_bits, remember
 
 LATENT_STATISTICS = ("mean", "absolute_mean", "variance_of_mean", "posterior_variance")
 """Of the posterior N(mean, variance) of a latent, over the images: the mean of its means, the mean of their absolute
@@ -99,6 +99,7 @@ def _check_labels(program: Program, data: Dataset) -> None:
         )
 
 
+@in_32_bits
 def encode(
     program: Program,
     hypers: dict[str, np.ndarray],
@@ -133,6 +134,7 @@ def encode(
     )
 
 
+@in_32_bits
 def encode_in_place(
     program: Program,
     hypers: Hypers,

@@ -11,7 +11,7 @@ from jaxvae.evaluate.ranking import rank
 from jaxvae.saved.sweep import SavedSweep
 from jaxvae.training.plan import fingerprint
 from jaxvae.training.records import WorkdirError
-from jaxvae.types import InputError, Results
+from jaxvae.types import InputError, Results, in_32_bits
 
 
 def from_table(sweep: SavedSweep) -> Results:
@@ -42,6 +42,7 @@ def from_table(sweep: SavedSweep) -> Results:
     )
 
 
+@in_32_bits
 def evaluation_set(sweep: SavedSweep) -> Dataset:
     """Load the data set that a sweep was scored on.
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxvae import latents, metrics, models, objectives
 from jaxvae.data.grid import Dataset
 from jaxvae.data.splitting import in_any_order, rows_of
+from jaxvae.evaluate import parts
 from jaxvae.evaluate.clusters import score_clusters, why_not
 from jaxvae.evaluate.encoding import LATENT_STATISTICS, Encoded, encode, encode_in_place, numbers_read
 from jaxvae.evaluate.known import factors_of
@@ -110,6 +111,7 @@ def losses(program: Program, encoded: Encoded) -> dict[str, np.ndarray | None]:
     }
 
 
+@in_32_bits
 def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) -> Watch:
     """Return what scores lanes while they train, as `evaluate` scores them afterwards and by the same programs.
 
@@ -126,13 +128,30 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
     columns = ("reconstruction", "elbo", *WHILE_TRAINING, *_keys(names))
     with_logvar, factors = needs_logvar(names), factors_of(data)
 
-    def score(program: Program, hypers: Hypers, state: TrainState, trained_on: Dataset) -> dict[str, np.ndarray]:
-        mesh = jax.tree.leaves(state)[0].sharding.mesh
-        there = trained_on if is_training_set else put_everywhere(data, mesh)
-        encoded = encode_in_place(program, hypers, state.networks, there, with_logvar=with_logvar)
+    def scores_of(program: Program, encoded: Encoded) -> dict[str, np.ndarray]:
         scores = metrics.score_lanes(encoded.means, factors, names, seed=0, logvar=encoded.logvar)
-        scores |= losses(program, encoded)
-        scores |= {"eval_kl": encoded.kl, "eval_loss": loss_in_place(program, hypers, state, there, trained_on)}
+        return scores | losses(program, encoded) | {"eval_kl": encoded.kl}
+
+    @in_32_bits
+    def score(program: Program, hypers: Hypers, state: TrainState, trained_on: Dataset) -> dict[str, np.ndarray]:
+        mesh, num_lanes = jax.tree.leaves(state)[0].sharding.mesh, len(state.step)
+        there = trained_on if is_training_set else put_everywhere(data, mesh)
+        most = num_lanes  # of several processes, lanes stay where they are: no process has those of another
+        if hosts.count() == 1:
+            most = parts.most_at_once(num_lanes, parts.code_bytes(program, data, with_logvar=with_logvar))
+
+        def score_part(start: int, stop: int, size: int) -> dict[str, np.ndarray]:
+            if size == num_lanes:
+                encoded = encode_in_place(program, hypers, state.networks, there, with_logvar=with_logvar)
+            else:
+                own = parts.part_of(jax.device_get((hypers, state.networks)), start, stop, size)
+                encoded = encode(program, *own, data, with_logvar=with_logvar)
+            scores = scores_of(program, encoded)
+            return {name: scores[name][: stop - start] for name in columns if name in scores}
+
+        found = parts.in_parts(num_lanes, most, score_part, lambda line: None)
+        scores = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        scores["eval_loss"] = loss_in_place(program, hypers, state, there, trained_on)
         return {name: scores[name] for name in columns}
 
     return Watch(columns, score)
@@ -189,6 +208,7 @@ def _check_known(sweep: SavedSweep) -> None:
         raise InputError(words.rstrip()) from None
 
 
+@in_32_bits
 def evaluate(
     sweep: SavedSweep,
     data: Dataset,
@@ -228,7 +248,7 @@ def evaluate(
     names = tuple(name for name in names if name not in without_clusters)
     some, seen = None if trained_on is None else _some(sweep, trained_on), seen_images(sweep, data)
     waves = [_score_wave(sweep, number, data, some, names, seen, say) for number in range(sweep.num_waves)]
-    scored = _Scored(*(list(itertools.chain(*lanes)) for lanes in zip(*waves, strict=True)))
+    scored = _joined(waves)
     rows = scored.rows
     without_siblings = _compare(sweep, scored, names)
     if not any(objectives.objective(lane["objective"]).has_own_prior for lane in sweep.lanes):
@@ -290,7 +310,7 @@ def _elbo_of_seen(
 ) -> np.ndarray:
     """Return the ELBO f64[R] of the images that each lane was trained on; NaN for one that saw none of those."""
     if some.seen is None:
-        return losses(program, encode(program, hypers, networks, some.data))["elbo"]
+        return losses(program, encode(program, hypers, networks, some.data))["elbo"][: len(lanes)]
     reconstruction, kl = fetch(encode(program, hypers, networks, some.data, each_image=True).of_images)
     masks = [some.seen[lane["lane"]] for lane in lanes]
     pairs = [(reconstruction[i, mask] + kl[i, mask]).astype(np.float64) for i, mask in enumerate(masks)]
@@ -311,11 +331,41 @@ def _score_wave(
     `seen` are the images that each lane of the sweep has seen; None where all of them saw all.
     """
     program, lanes, networks = sweep.wave(number)
-    say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images")
     hypers = {  # a sweep of an earlier version may lack some
         name: np.array([lane.get(name, default) for lane in lanes], np.float32)
         for name, default in numbers_read(program).items()
     }
+    with_logvar = needs_logvar(_those(names, lambda metric: metric.of_codes))
+    code = parts.code_bytes(program, data, with_logvar=with_logvar, each_image=seen is not None)
+    most = parts.most_at_once(len(lanes), code)
+    apart = f", {most} at a time as memory allows" if most < len(lanes) else ""
+    say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images{apart}")
+
+    def score(start: int, stop: int, size: int) -> _Scored:
+        own = parts.part_of((hypers, networks), start, stop, size)
+        return _score_lanes(program, lanes[start:stop], *own, data, trained_on, names, seen)
+
+    try:
+        return _joined(parts.in_parts(len(lanes), most, score, say))
+    except MemoryError as error:
+        raise parts.too_large(code, str(error)) from None
+
+
+def _joined(scored: Sequence["_Scored"]) -> "_Scored":
+    return _Scored(*(list(itertools.chain(*lanes)) for lanes in zip(*scored, strict=True)))
+
+
+def _score_lanes(
+    program: Program,
+    lanes: list[dict[str, Any]],
+    hypers: dict[str, np.ndarray],
+    networks: Networks,
+    data: Dataset,
+    trained_on: _Trained | None,
+    names: Sequence[str],
+    seen: Sequence[np.ndarray] | None,
+) -> _Scored:
+    """Encode the data with some lanes of a wave, and score each; hypers and networks may hold more, to pad."""
     of_one = _those(names, lambda metric: metric.of_codes)
     of_clusters = _those(names, lambda metric: metric.of_clusters)
     kept = {"with_logvar": needs_logvar(of_one), "each_image": seen is not None}
@@ -325,7 +375,7 @@ def _score_wave(
     scores |= metrics.score_lanes(means, factors, of_one, seed=0, logvar=encoded.logvar)
     scores |= score_clusters(program, networks, means, factors, of_clusters)
     if trained_on is not None:
-        scores[GAP] = _elbo_of_seen(program, lanes, hypers, networks, trained_on) - scores["elbo"]
+        scores[GAP] = _elbo_of_seen(program, lanes, hypers, networks, trained_on) - scores["elbo"][: len(lanes)]
     rows = [
         lane | {name: None if values is None else float(values[index]) for name, values in scores.items()}
         for index, lane in enumerate(lanes)
@@ -337,7 +387,7 @@ def _score_wave(
     statistics = [
         {name: values[index] for name, values in encoded.latent_statistics.items()} for index in range(len(lanes))
     ]
-    return _Scored(rows, list(encoded.kl_per_latent), statistics, points)
+    return _Scored(rows, list(encoded.kl_per_latent[: len(lanes)]), statistics, points)
 
 
 def _without_clusters(sweep: SavedSweep, names: Sequence[str]) -> dict[str, str]:

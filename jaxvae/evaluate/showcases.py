@@ -14,7 +14,7 @@ from jaxvae.metrics.information import normalised_information
 from jaxvae.metrics.rows import draw_distinct
 from jaxvae.saved.model import Model
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.types import LabelSwap, Showcase
+from jaxvae.types import LabelSwap, Showcase, in_32_bits
 
 SHOWN_IMAGES = 8
 MAP_POINTS = 10_000  # for the map of information, as many as MIG draws
@@ -91,6 +91,7 @@ def known_codes(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return means_of(model, data, rows), np.asarray(data.factors[rows])
 
 
+@in_32_bits
 def information(codes: np.ndarray, factors: np.ndarray, sizes: tuple[int, ...]) -> np.ndarray:
     """Return f32[D, K] in 0 … 1, I(latent; factor) / H(factor) of codes [P, D] in 20 bins and factors [P, K].
 

@@ -14,6 +14,7 @@ import scipy.stats
 
 import jaxvae
 from jaxvae import evaluate, metrics
+from jaxvae.evaluate import parts
 from jaxvae.metrics import listing, scoring
 from jaxvae.metrics.__main__ import main as score_file
 from jaxvae.report import PLOTS, agreement
@@ -191,10 +192,10 @@ def test_killed_and_resumed_it_has_the_rows_of_an_unbroken_run(watching, watched
     arguments = [*watching, f"--workdir={tmp_path / 'cut'}"]
     save, append = loop.Saver.save, Table.append
 
-    def killed_save(self, step, state):
+    def killed_save(self, step, *given):
         if step == 50 and when == "before the checkpoint":
             raise Killed
-        save(self, step, state)
+        save(self, step, *given)
         if step == 50:
             raise Killed
 
@@ -219,10 +220,8 @@ def test_killed_and_resumed_it_has_the_rows_of_an_unbroken_run(watching, watched
         assert checkpoints.latest() == 50 if when == "after the checkpoint" else 25 <= checkpoints.latest() < 50
     assert run_in_process(*arguments) == 0
 
-    assert scores_of(tmp_path / "cut") == scores_of(watched)
-    for cut, whole in zip(*(read_table(p / "history.csv") for p in (tmp_path / "cut", watched)), strict=True):
-        assert list(cut) == list(whole) and cut["step"] == whole["step"] and cut["lane"] == whole["lane"]
-        assert (cut["loss"] is None) == (whole["loss"] is None)
+    # It was killed between two log points, and after chunks of other lengths: neither shows.
+    assert (tmp_path / "cut" / "history.csv").read_text() == (watched / "history.csv").read_text()
 
 
 def test_waves_are_watched_alike_and_a_resumed_sweep_may_be_watched_otherwise(watching, watched, tmp_path, monkeypatch):
@@ -236,6 +235,7 @@ def test_waves_are_watched_alike_and_a_resumed_sweep_may_be_watched_otherwise(wa
         return train(run, wave, *rest, **options)
 
     with monkeypatch.context() as patched:
+        patched.setattr(parts, "most_at_once", lambda lanes, code: 1)  # little memory: lanes are watched one by one
         patched.setattr(loop, "_train_wave", killed_train)
         with pytest.raises(Killed):
             run_in_process(*arguments)
