@@ -128,7 +128,7 @@ def sweeps():
 
 def seconds_of(sweep):
     """Return {lane: seconds}: what its wave took to train, without compiling, over its lanes. By the wall's clock."""
-    run = json.loads((sweep.path / "run.json").read_text())
+    run = json.loads((sweep.path / "run.json").read_text(encoding="utf-8"))
     waves = [(wave["lanes"], run["seconds"][wave["directory"]]) for wave in run["waves"]]
     return {lane["lane"]: seconds / len(lanes) for lanes, seconds in waves for lane in lanes}
 

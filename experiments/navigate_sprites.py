@@ -171,7 +171,7 @@ def main(_):
                 found = table[f"{group}: {name}, {score}"] = correlation(*columns, random)
                 told = "   ".join(f"{value:+.2f} [{low:+.2f}, {high:+.2f}]" for value, low, high in found)
                 print(f"  {words:34s} {NAMES[score]:20s} {told}", flush=True)
-    (out / "rows.json").write_text(json.dumps({"lanes": rows, "correlations": table}, indent=1))
+    (out / "rows.json").write_text(json.dumps({"lanes": rows, "correlations": table}, indent=1), encoding="utf-8")
     save_figure(draw(rows), out / "navigate_sprites.png")
     print(f"table and figure: {out}; {time.process_time() / 60:.1f} minutes of CPU in all")
 

@@ -163,7 +163,7 @@ def main(_):
     train_set, test_set = (jaxvae.data.load("mnist", split, FLAGS.data_dir) for split in ("train", "test"))
     images = test_set.images(range(len(test_set)))
     rows = study(train_set, test_set, images, out)
-    (out / "rows.json").write_text(json.dumps(rows, indent=1))
+    (out / "rows.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
     save_figure(draw_total_correlation(rows), out / "total_correlation.png")
     print(f"table and figure: {out}; {time.process_time() / 60:.1f} minutes of CPU in all")
 

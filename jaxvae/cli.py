@@ -20,8 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's start-up chatter is 
 from absl import app, flags, logging
 
 from jaxvae import catalogue, commands, data, plugins, study
+from jaxvae.arguments import as_path
 from jaxvae.data import telling
-from jaxvae.parallel import hosts
+from jaxvae.parallel import hosts, terminal
 from jaxvae.parallel.machine import keep_compiled, use_every_core
 from jaxvae.training import axes, loop, spec
 from jaxvae.training.declared import Declared, every_size
@@ -218,7 +219,7 @@ def load_plugins(arguments: list[str]) -> None:
 def holds_the_study() -> bool:
     """Return whether no flag chooses a study and the workdir has one."""
     chosen = any(FLAGS[name].present for name in CHOOSING if name != "flagfile")
-    here = FLAGS.workdir is not None and (pathlib.Path(FLAGS.workdir) / "spec.json").exists()
+    here = FLAGS.workdir is not None and (as_path("--workdir", FLAGS.workdir) / "spec.json").exists()
     return here and not chosen and not FLAGS.overwrite and not FLAGS.quick
 
 
@@ -257,12 +258,12 @@ def spec_from_flags() -> spec.Spec:
 def folder(chosen: spec.Spec) -> pathlib.Path:
     """Return where everything of this sweep is kept."""
     path = FLAGS.workdir or f"runs/{'_'.join(chosen.objectives)}_{chosen.dataset}"
-    return pathlib.Path(path + "_quick" * FLAGS.quick)
+    return as_path("--workdir", path + "_quick" * FLAGS.quick)
 
 
 def spec_from_workdir() -> spec.Spec:
     """Return the sweep in the workdir, with what flags say of how to run and score it."""
-    saved = spec.from_json(read_spec(pathlib.Path(FLAGS.workdir)))
+    saved = spec.from_json(read_spec(as_path("--workdir", FLAGS.workdir)))
     given: dict[str, Any] = {name: getattr(FLAGS, name) for name in OF_SPEC if FLAGS[name].present}
     if FLAGS["max_lanes"].present:
         given["max_lanes"] = max_lanes()
@@ -316,7 +317,8 @@ def main(_) -> None:
         hosts.initialise(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
         with contextlib.ExitStack() as stack:
             if not hosts.is_first():
-                stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
+                stack.enter_context(contextlib.redirect_stdout(nowhere))
             stack.enter_context(hosts.as_one())
             chosen = spec_from_flags()
             path = folder(chosen)
@@ -329,8 +331,10 @@ def main(_) -> None:
         if str(left):
             print(f"{command_name()}: {left}", file=sys.stderr)
         sys.exit(left.code)
-    except (InputError, OSError) as error:  # a full disk is an OSError
+    except InputError as error:
         refuse(error)
+    except OSError as error:  # a full disk, say; what failed to write has forgotten where
+        refuse(error if error.filename or not error.strerror else f"{error.strerror}, in {path}")
     except loop.Interrupted as stop:
         if hosts.is_first():
             print(f"saved in {path}; the same command goes on from there")
@@ -343,4 +347,5 @@ def main(_) -> None:
 
 def run_command() -> None:
     """Be the command `jaxvae`."""
-    app.run(main, flags_parser=parse)
+    with terminal.steadied():
+        app.run(main, flags_parser=parse)

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from jaxvae import data, metrics, models, objectives
+from jaxvae.arguments import as_path
 from jaxvae.report.plots import PLOTS
 from jaxvae.training.spec import Spec, ask_for_plugins
 from jaxvae.types import InputError, Table
@@ -41,7 +42,7 @@ def load(names: Iterable[str]) -> tuple[str, ...]:
 
 def _load(name: str) -> str:
     is_file = name.endswith(".py") or "/" in name
-    path = pathlib.Path(name).expanduser().resolve()
+    path = as_path("--plugins", name).resolve()
     recorded = str(path) if is_file else name
     if recorded in _loaded:
         return recorded

@@ -40,7 +40,7 @@ import timed_metrics
 import writing
 from contestants import Lanes, chosen
 from jaxvae import data
-from jaxvae.parallel.machine import processor
+from jaxvae.parallel.machine import num_cores, processor
 from jaxvae.training import spec
 from jaxvae.types import InputError, Program
 
@@ -191,7 +191,7 @@ def torch_peers(lines: Lines, about: dict, program: Program, train: data.Dataset
     hypers = spec.expand(chosen(program), train.shape, len(train), train.factor_sizes)[0].rows()[0]
     pixels = peer_torch.torch.tensor(jax.device_get(train.pixels), device="cuda" if cuda else "cpu")
     layouts = (False, True) if program.architecture in ("conv", "burgess") else (False,)
-    cores = len(os.sched_getaffinity(0))
+    cores = num_cores()
     peer_torch.forget()
     for compiled, tf32 in itertools.product((False, True), (False, True) if cuda else (False,)):
         variant = f"torch {'compile' if compiled else 'eager'}{' tf32' if tf32 else ''}"
@@ -297,7 +297,7 @@ def scale_suite(lines: Lines, train: data.Dataset) -> None:
             done = subprocess.run(command, env=os.environ, capture_output=True, text=True)
             if done.returncode:
                 raise RuntimeError(f"with {devices} devices: {done.stderr.strip().splitlines()[-1]}")
-            for text in (pathlib.Path(folder) / "results.jsonl").read_text().splitlines():
+            for text in (pathlib.Path(folder) / "results.jsonl").read_text(encoding="utf-8").splitlines():
                 if json.loads(text)["suite"] == "train":
                     lines.add(json.loads(text) | {"suite": "scale", "scaled": "devices"}, whole=True)
 
@@ -351,7 +351,7 @@ def main(_) -> None:
         for name, value in QUICK.items():
             if not FLAGS[name].present:
                 setattr(FLAGS, name, value)
-    FLAGS.devices = FLAGS.devices or len(os.sched_getaffinity(0))
+    FLAGS.devices = FLAGS.devices or num_cores()
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         jax.config.update("jax_num_cpu_devices", FLAGS.devices)
     unknown = set(FLAGS.suite) - set(SUITES)
@@ -375,7 +375,7 @@ def main(_) -> None:
     suites = {"train": train_suite, "scale": scale_suite, "start": start_suite, "metrics": metrics_suite}
     for name in FLAGS.suite:
         suites[name](lines, train)
-    (out / "table.md").write_text(writing.table(lines.all))
+    (out / "table.md").write_text(writing.table(lines.all), encoding="utf-8")
     writing.save_figure(lines.all, out / "figure.png")
     writing.save_growth(lines.all, out / "growth.png")
     print(f"\n{writing.table(lines.all)}\n{out}/results.jsonl, table.md, *.png")

@@ -177,7 +177,7 @@ def memory() -> int:
 def in_use() -> int:
     """Return the bytes in use: of the devices, or where those are a CPU's, resident in this process."""
     if jax.default_backend() == "cpu":
-        return int(pathlib.Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return int(pathlib.Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return sum((device.memory_stats() or {}).get("bytes_in_use", 0) for device in jax.devices())
 
 

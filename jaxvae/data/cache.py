@@ -6,19 +6,30 @@ import tempfile
 
 import numpy as np
 
+from jaxvae.arguments import as_path
 from jaxvae.data.telling import LOGGER
+from jaxvae.types import InputError
 
 Arrays = dict[str, np.ndarray]
 
 
-def directory() -> pathlib.Path:
-    """Return $XDG_CACHE_HOME/jaxvae, by default ~/.cache/jaxvae; it need not exist."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")
-    return pathlib.Path(os.path.expanduser(home)) / "jaxvae"
+def directory() -> pathlib.Path | None:
+    """Return $XDG_CACHE_HOME/jaxvae, by default ~/.cache/jaxvae; it need not exist. None where there is no home."""
+    try:
+        return as_path("the cache folder", os.environ.get("XDG_CACHE_HOME") or os.path.join("~", ".cache")) / "jaxvae"
+    except InputError:
+        return None
+
+
+def told() -> str:
+    """Return what to say of a decoding: that its result is kept, and where."""
+    return f"the result is kept in {directory()}" if directory() else "there is no home folder to keep the result in"
 
 
 def fetch(key: str, names: tuple[str, ...]) -> Arrays | None:
     """Return the arrays stored under a key, or None when they are absent, damaged or not exactly `names`."""
+    if directory() is None:
+        return None
     path = directory() / f"{key}.npz"
     try:
         with np.load(path, allow_pickle=False) as archive:  # the zip's CRC vouches for every byte
@@ -44,6 +55,8 @@ def store(key: str, arrays: Arrays, *, compress: bool = True) -> None:
         arrays: by name.
         compress: photographs lose a tenth of their size by it, and take several times as long to fetch.
     """
+    if directory() is None:
+        return
     path = directory() / f"{key}.npz"
     partial = None
     try:

@@ -75,7 +75,7 @@ def _images(paths: list[pathlib.Path]) -> np.ndarray:
     if kept is not None:
         return kept["images"]
     where = paths[0].parent
-    LOGGER.info("decoding %d cars of %s, once: the result is kept in %s", len(paths), where, cache.directory())
+    LOGGER.info("decoding %d cars of %s, once: %s", len(paths), where, cache.told())
     grid = np.empty((ELEVATIONS, AZIMUTHS, len(paths), 64, 64, 3), np.uint8)
     for column, path in enumerate(paths):
         grid[:, :, column] = _read(path)

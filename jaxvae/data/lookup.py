@@ -92,7 +92,7 @@ def nowhere(name: str, data_dir: pathlib.Path | None, what: str, download: str) 
 def tfds_root(data_dir: pathlib.Path | None) -> pathlib.Path:
     """Return data_dir, or the directory that TFDS uses by default (found without importing TFDS)."""
     default = os.environ.get("TFDS_DATA_DIR") or os.path.join("~", "tensorflow_datasets")
-    return data_dir or pathlib.Path(os.path.expanduser(default))
+    return data_dir or pathlib.Path(os.path.expanduser(default))  # where that is nowhere, nothing is there
 
 
 def tfds_version(name: str, data_dir: pathlib.Path | None) -> pathlib.Path | None:
@@ -109,7 +109,7 @@ def tfds_version(name: str, data_dir: pathlib.Path | None) -> pathlib.Path | Non
     again = f"delete {version} and {how_to_obtain(name, '', data_dir)}"
     info = version / "dataset_info.json"
     with damage(info, again):
-        record = json.loads(info.read_text())
+        record = json.loads(info.read_text(encoding="utf-8"))
         formats = {record["fileFormat"], *record.get("alternativeFileFormats", ())}
     if "array_record" not in formats:
         raise DataError(

@@ -107,7 +107,7 @@ def decode(
         return kept["images"]
 
     count, where = f"{len(names):,}", pictures.where
-    LOGGER.info("decoding %s pictures of %s, once: the result is kept in %s", count, where, cache.directory())
+    LOGGER.info("decoding %s pictures of %s, once: %s", count, where, cache.told())
     images = np.empty((len(names), *size, 3), np.uint8)  # whole: joining blocks would need twice the memory
     with (
         rasters.quiet(),

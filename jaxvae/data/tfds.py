@@ -84,7 +84,7 @@ def _decode(
     if not count:
         raise DataError(f"{version} has no images in split {split}: {again}")
 
-    LOGGER.info("decoding %d images of %s, once: the result is kept in %s", count, version, cache.directory())
+    LOGGER.info("decoding %d images of %s, once: %s", count, version, cache.told())
     images = labels = None
     for start in range(0, count, _CHUNK):
         rows = range(start, min(start + _CHUNK, count))

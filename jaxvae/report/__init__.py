@@ -1,5 +1,6 @@
 """Turns finished Results and Navigations into figures, self-contained pages and tables. Knows no model and no flag."""
 
+from jaxvae.report import backend  # noqa: F401  before anything that draws
 from jaxvae.report.navigation import write_navigation
 from jaxvae.report.notebook import notebook_table
 from jaxvae.report.page import explained, write_report

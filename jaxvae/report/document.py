@@ -16,6 +16,7 @@ from typing import Any
 
 from PIL import Image
 
+from jaxvae.arguments import as_path
 from jaxvae.report import style, tables
 from jaxvae.training.workdir import write_text
 
@@ -37,7 +38,7 @@ def write(path: str | os.PathLike[str], title: str, head: str, sections: Iterabl
     page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(title), head=head + f'\n<nav aria-label="Contents">{links}</nav>', sections=body
     )
-    path = pathlib.Path(path)
+    path = as_path("the page", path)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page)
     return path

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from jaxvae import files
+from jaxvae.arguments import as_path
 from jaxvae.report import style
 from jaxvae.report.page import write_report
 from jaxvae.report.plots import PLOTS
@@ -23,7 +24,7 @@ def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[st
     Returns:
         {name: path} in the order of PLOTS; a plot that returns several figures gives PLOT_KEY for each.
     """
-    directory = pathlib.Path(directory)
+    directory = as_path("the folder of figures", directory)
     files.make_folder(directory)
     saved = {}
     for name, plot in PLOTS.items():
@@ -41,6 +42,7 @@ def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[st
 
 def write_all(results: Results, directory: pathlib.Path) -> pathlib.Path:
     """Write results.csv, figures/ and report.html of a scored sweep into its folder; return the report's path."""
+    directory = as_path("the folder of a report", directory)
     write_table(directory / "results.csv", results.columns, results.lanes)
     figures = save_figures(results, directory / "figures")
     return write_report(results, directory / "report.html", figures)

@@ -56,6 +56,14 @@ def test_where_it_cannot_be_written_the_sweep_goes_on_without(tmp_path):
     assert path == "None" and "compiled programs are not kept" in line and "cannot be written to" in line
 
 
+def test_where_others_may_write_nothing_is_kept_and_nothing_is_run(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    path, (line,) = folder(None, JAX_COMPILATION_CACHE_DIR=str(shared))
+    assert path == "None" and f"others may write to {shared}" in line and "--compilation_cache=FOLDER" in line
+
+
 @pytest.fixture
 def train(tmp_path):
     images = (np.random.default_rng(0).random((32, 8, 8)) < 0.3).astype(np.uint8) * 255

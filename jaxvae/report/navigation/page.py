@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from jaxvae import files
+from jaxvae.arguments import as_path
 from jaxvae.navigate import Navigation
 from jaxvae.report import document, wording
 from jaxvae.report.navigation import charts, matrices, numbers, pictures, reading
@@ -28,7 +29,7 @@ def write_navigation(results: Navigation, path: str | os.PathLike[str]) -> pathl
     Returns:
         The path of the page, which needs no other file.
     """
-    folder = pathlib.Path(path).expanduser()
+    folder = as_path("the folder of a page", path)
     files.make_folder(folder / "figures")
     every = numbers.rows(results)
     write_table(folder / "table.csv", every[0], every)
