@@ -1,6 +1,5 @@
 """Four fake CPU devices for every test, set before JAX starts; what is compiled, and how; where real data lies."""
 
-import gc
 import os
 import pathlib
 import shutil
@@ -13,23 +12,19 @@ if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", "")
 import jax
 import pytest
 
+from jaxvae.parallel import machine
+
 pytest_plugins = ["tiny_sweep"]
 
 COUNT = "--xla_force_host_platform_device_count"
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# Each compiled program maps some memory, and Linux kills a process that asks for more than 65,530 maps.
-MAPS = pathlib.Path("/proc/self/maps")
-MANY_MAPS = 15_000
 
-
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def few_compiled_programs():
-    """Forget at the end of a file what was compiled, where the process holds a good part of the maps it may have."""
+    """Forget what was compiled before these many tests in one process have compiled more than Linux lets it map."""
     yield
-    if MAPS.exists() and len(MAPS.read_bytes().splitlines()) > MANY_MAPS:
-        jax.clear_caches()
-        gc.collect()
+    machine.forget_compiled(0.25)
 
 
 def pytest_configure(config):

@@ -22,7 +22,7 @@ from jaxvae.evaluate.siblings import compare_siblings, kept_points
 from jaxvae.evaluate.unseen import columns, score_apart, seen_images, seen_in_training
 from jaxvae.metrics.checking import as_names
 from jaxvae.metrics.scoring import MAX_VALUES
-from jaxvae.parallel import hosts
+from jaxvae.parallel import hosts, machine
 from jaxvae.parallel.lanes import fetch, put_everywhere
 from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import Hypers, InputError, Metric, Networks, Program, Results, TrainState, Watch, in_32_bits, look_up
@@ -330,6 +330,7 @@ def _score_wave(
 
     `seen` are the images that each lane of the sweep has seen; None where all of them saw all.
     """
+    machine.forget_compiled()
     program, lanes, networks = sweep.wave(number)
     hypers = {  # a sweep of an earlier version may lack some
         name: np.array([lane.get(name, default) for lane in lanes], np.float32)

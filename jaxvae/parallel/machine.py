@@ -1,5 +1,6 @@
 """What the machine is, and what of it a process may use. Knows nothing else."""
 
+import gc
 import importlib.metadata
 import os
 import pathlib
@@ -87,6 +88,26 @@ def keep_compiled(folder: str | None, say: Callable[[str], None] = print) -> Non
         jax.config.update("jax_compilation_cache_dir", str(path))
         # What compiles in less is read no faster than it is compiled.
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+
+
+def forget_compiled(share: float = 0.5, system: pathlib.Path = pathlib.Path("/")) -> None:
+    """Forget all compiled programs where this process is on its way to more memory maps than Linux lets it have.
+
+    A program takes some maps, a sweep of several objectives with its report two thousand or more. Who asks for one map
+    more than vm.max_map_count gets a segmentation fault in the midst of compiling.
+
+    Args:
+        share: of the maps that it may have, from which on they are forgotten.
+        system: where /proc is.
+    """
+    try:
+        most = int((system / "proc/sys/vm/max_map_count").read_text(encoding="utf-8"))
+        held = (system / "proc/self/maps").read_bytes().count(b"\n")
+    except (OSError, ValueError):
+        return  # another system, or one that does not say
+    if held > share * most:
+        jax.clear_caches()
+        gc.collect()
 
 
 def _cache(folder: str | None) -> pathlib.Path:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.grid import Dataset
-from jaxvae.parallel import hosts, terminal
+from jaxvae.parallel import hosts, machine, terminal
 from jaxvae.parallel.lanes import fetch, pad_lanes, put_lanes
 from jaxvae.training import history, memory, placing, sweep, workdir
 from jaxvae.training.checkpoint import Checkpoints, as_tree
@@ -182,6 +182,7 @@ class _Underway:
 
 def _train_wave(run: Run, wave: Wave, title: str, *, known_to_fit: bool) -> bool:
     """Train a wave to its end; return whether there was anything left to do."""
+    machine.forget_compiled()
     with _open_checkpoints(run.path / wave.directory, run.plan.label(wave)) as checkpoints:
         step = hosts.gather(checkpoints.latest() or 0)[0]
         if step >= run.spec.steps:

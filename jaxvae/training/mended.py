@@ -11,8 +11,9 @@ import pathlib
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
-from etils.epath import gpath
+from etils import epath  # which Orbax stands on
 
 
 class _Clock:
@@ -32,12 +33,13 @@ class _Clock:
 
 
 _CLOCK = _Clock()
-_glob_as_found = gpath._GPath.glob
+_Path: Any = type(epath.Path("/"))
+_glob_as_found = _Path.glob
 
 
-def _glob(self, pattern: str) -> Iterator[gpath._GPath]:
+def _glob(self: Any, pattern: str) -> Iterator[Any]:
     """Yield what matches a pattern below a local path, whose own name is none."""
-    if self._uri_scheme:
+    if "://" in str(self):
         yield from _glob_as_found(self, pattern)
         return
     for found in glob.iglob(pattern, root_dir=str(self)):
@@ -53,7 +55,7 @@ def misread(folder: pathlib.Path) -> str:
 
 def mend() -> None:
     """Mend the parts of Orbax that are there by now."""
-    gpath._GPath.glob = _glob
+    _Path.glob = _glob
     for name, module in list(sys.modules.items()):
         if name.startswith("orbax.") and getattr(module, "time", None) is time:
             module.time = _CLOCK

@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+import jax
 import pytest
 
 from jaxvae.arguments import as_path
@@ -81,3 +82,16 @@ def test_without_a_home_nothing_is_kept_and_nothing_fails(monkeypatch, tmp_path)
     assert cache.fetch("key", ()) is None and "no home folder" in cache.told() and not list(tmp_path.iterdir())
     with pytest.raises(InputError, match="home directory"):
         machine._cache(None)
+
+
+@pytest.mark.parametrize(("maps", "kept"), [(10, 1), (60, 0), (None, 1)])
+def test_programs_are_forgotten_before_the_process_has_too_many_memory_maps(tmp_path, maps, kept):
+    (tmp_path / "proc/sys/vm").mkdir(parents=True)
+    (tmp_path / "proc/self").mkdir()
+    (tmp_path / "proc/sys/vm/max_map_count").write_text("100\n")
+    if maps is not None:
+        (tmp_path / "proc/self/maps").write_text("7f00-7f01 r-xp\n" * maps)
+    function = jax.jit(lambda x: x + 1)
+    function(1.0)
+    machine.forget_compiled(system=tmp_path)
+    assert function._cache_size() == kept
