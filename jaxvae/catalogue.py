@@ -5,9 +5,9 @@ import textwrap
 from collections.abc import Callable, Iterable
 
 from jaxvae import data, metrics, models, objectives
+from jaxvae.lane.step import RUN_NUMBERS
 from jaxvae.metrics import listing
 from jaxvae.report.plots import PLOTS
-from jaxvae.training.step import RUN_NUMBERS
 from jaxvae.types import Hyper, Size
 
 WIDTH = 120

@@ -21,14 +21,15 @@ from absl import app, flags, logging
 
 from jaxvae import catalogue, commands, data, plugins, study
 from jaxvae.arguments import as_path
+from jaxvae.asked import axes, spec
+from jaxvae.asked.declared import Declared, every_size
 from jaxvae.data import telling
 from jaxvae.parallel import hosts, terminal
 from jaxvae.parallel.machine import keep_compiled, use_every_core
-from jaxvae.training import axes, loop, spec
-from jaxvae.training.declared import Declared, every_size
-from jaxvae.training.records import read_spec
+from jaxvae.training import loop
 from jaxvae.types import InputError
 from jaxvae.words import printable_lines
+from jaxvae.workdir.records import read_spec
 
 QUICKSTART = pathlib.Path(__file__).with_name("quickstart.flags")
 DEFAULT = spec.Spec()

@@ -16,8 +16,8 @@ from typing import Any
 
 from jaxvae import data, metrics, models, objectives
 from jaxvae.arguments import as_path
+from jaxvae.asked.spec import Spec, ask_for_plugins
 from jaxvae.report.plots import PLOTS
-from jaxvae.training.spec import Spec, ask_for_plugins
 from jaxvae.types import InputError, Table
 
 TABLES: tuple[Table, ...] = (

@@ -3,9 +3,9 @@
 import numpy as np
 
 from jaxvae.data import Dataset, from_arrays
+from jaxvae.lane import step
 from jaxvae.navigate import study
 from jaxvae.saved import Model
-from jaxvae.training import step
 from jaxvae.types import Program
 
 SIZE = 8

@@ -40,8 +40,8 @@ import timed_metrics
 import writing
 from contestants import Lanes, chosen
 from jaxvae import data
+from jaxvae.asked import spec
 from jaxvae.parallel.machine import num_cores, processor
-from jaxvae.training import spec
 from jaxvae.types import InputError, Program
 
 SUITES = ("train", "start", "scale", "metrics")

@@ -4,9 +4,10 @@ import functools
 
 import jax
 
+from jaxvae.asked import spec
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel import lanes
-from jaxvae.training import memory, placing, spec, sweep
+from jaxvae.training import memory, placing, sweep
 from jaxvae.types import Program
 
 

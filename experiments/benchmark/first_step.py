@@ -20,8 +20,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 import jax
 
 from jaxvae import data
+from jaxvae.asked import spec
 from jaxvae.parallel import lanes
-from jaxvae.training import spec, sweep
+from jaxvae.training import sweep
 
 
 def main() -> None:

@@ -25,9 +25,10 @@ import numpy as np
 from absl import app, flags, logging
 
 import paper_count
+from jaxvae.asked import spec
 from jaxvae.data import Dataset
 from jaxvae.parallel import lanes
-from jaxvae.training import spec, sweep
+from jaxvae.training import sweep
 from jaxvae.types import Program
 
 COLLECTIVES = r"\b(all_gather|all_reduce|all_to_all|collective_permute|collective_broadcast|reduce_scatter)"

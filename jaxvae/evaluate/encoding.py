@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxvae import latents, models, objectives
 from jaxvae.data.grid import Dataset
+from jaxvae.lane.keys import Stream, key_for
 from jaxvae.parallel.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
-from jaxvae.training.keys import Stream, key_for
 from jaxvae.types import Hypers, InputError, Networks, Program, in_32_bits, remember
 
 LATENT_STATISTICS = ("mean", "absolute_mean", "variance_of_mean", "posterior_variance")

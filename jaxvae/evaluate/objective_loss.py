@@ -4,9 +4,9 @@ import jax
 import numpy as np
 
 from jaxvae.data.grid import Dataset
+from jaxvae.lane import seeing
+from jaxvae.lane.held_out import held_out_loss
 from jaxvae.parallel.lanes import fetch, over_lanes
-from jaxvae.training import seeing
-from jaxvae.training.held_out import held_out_loss
 from jaxvae.types import Hypers, Program, TrainState, remember
 
 

@@ -19,8 +19,8 @@ from jaxvae.parallel.lanes import LANE, make_mesh
 from jaxvae.training import memory
 from jaxvae.training.memory import Memory
 from jaxvae.training.placing import tightest_process
-from jaxvae.training.waves import even_size
 from jaxvae.types import InputError, Program
+from jaxvae.workdir.waves import even_size
 
 COPIES = {"cpu": 1}
 """Of the codes of all lanes that are there at the same time: where lanes are encoded one after another, one."""

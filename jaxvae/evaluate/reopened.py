@@ -9,9 +9,9 @@ from jaxvae.data import DATASETS, load, rules, split_off
 from jaxvae.data.grid import Dataset
 from jaxvae.evaluate.ranking import rank
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.training.plan import fingerprint
-from jaxvae.training.records import WorkdirError
 from jaxvae.types import InputError, Results, in_32_bits
+from jaxvae.workdir.plan import fingerprint
+from jaxvae.workdir.records import WorkdirError
 
 
 def from_table(sweep: SavedSweep) -> Results:

@@ -22,14 +22,14 @@ from jaxvae.data.rules import held_out
 from jaxvae.data.splitting import rows_of
 from jaxvae.evaluate.encoding import Encoded
 from jaxvae.evaluate.known import factors_of
+from jaxvae.lane import seeing
+from jaxvae.lane.keys import Stream, key_for
 from jaxvae.learners import logistic
 from jaxvae.metrics.scoring import MAX_VALUES
 from jaxvae.parallel.lanes import fetch, over_lanes, pad_lanes, put_lanes
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.training import seeing
-from jaxvae.training.keys import Stream, key_for
-from jaxvae.training.plan import fingerprint
 from jaxvae.types import Factors, InputError, remember
+from jaxvae.workdir.plan import fingerprint
 
 MOST = 10_000
 """Images of either kind that are looked at, at the most."""

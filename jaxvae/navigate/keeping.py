@@ -25,8 +25,8 @@ from jaxvae.data import npy
 from jaxvae.data.grid import Dataset
 from jaxvae.navigate.results import Navigation
 from jaxvae.navigate.scores import Interval
-from jaxvae.training import workdir
 from jaxvae.types import InputError
+from jaxvae.workdir import tables
 
 OWNED = ("study.json", "results.json", "results.npz", "table.csv", "faces.html")
 FOLDERS = ("classifier", "parts", "figures")
@@ -89,7 +89,7 @@ class Keep:
             files.make_folder(self.path / "parts")
             files.remove_temporary(self.path / "parts")
             files.remove_temporary(self.path / "figures")
-            workdir.write_json(note, asked)
+            tables.write_json(note, asked)
         except OSError as error:
             raise StudyError(f"{self.path} cannot be written ({error.strerror or error})") from None
 
@@ -114,7 +114,7 @@ class Keep:
         note = self.path / "parts" / "seconds.json"
         known = _read_json(note) if note.exists() else {}
         longest = {name: max(value, known.get(name, 0.0)) for name, value in spent.items()}
-        workdir.write_json(note, longest)
+        tables.write_json(note, longest)
         return longest
 
     def _clear(self) -> None:
@@ -138,7 +138,7 @@ def save(results: Navigation, path: str | os.PathLike[str]) -> None:
     folder = as_path("the folder of a study", path, StudyError)
     folder.mkdir(parents=True, exist_ok=True)
     write_arrays(folder / "results.npz", arrays)
-    workdir.write_json(folder / "results.json", said)
+    tables.write_json(folder / "results.json", said)
 
 
 def load(path: str | os.PathLike[str]) -> Navigation:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from jaxvae.arguments import as_path
 from jaxvae.report import style, tables
-from jaxvae.training.workdir import write_text
+from jaxvae.workdir.tables import write_text
 
 PIXELS_PER_CSS_PIXEL = style.DPI / 96  # a CSS inch has 96 pixels
 TEMPLATE = pathlib.Path(__file__).with_name("page.html")

@@ -13,9 +13,9 @@ from jaxvae.arguments import as_path
 from jaxvae.report import style
 from jaxvae.report.page import write_report
 from jaxvae.report.plots import PLOTS
-from jaxvae.training import workdir
 from jaxvae.types import Results
 from jaxvae.words import cell
+from jaxvae.workdir import tables
 
 
 def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
@@ -51,7 +51,7 @@ def write_all(results: Results, directory: pathlib.Path) -> pathlib.Path:
 def write_table(path: pathlib.Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write a CSV file that a spreadsheet can open: names from elsewhere are text there, and never formulas."""
     safe = ({cell(name): cell(value) for name, value in row.items()} for row in rows)
-    workdir.Table(path, map(cell, columns)).rewrite(safe)
+    tables.Table(path, map(cell, columns)).rewrite(safe)
 
 
 def save_figure(made: Figure, path: pathlib.Path) -> pathlib.Path:

@@ -11,12 +11,12 @@ import numpy as np
 
 from jaxvae import models
 from jaxvae.arguments import as_path, shortened
+from jaxvae.asked.spec import ask_for_plugins
 from jaxvae.saved.model import Model
-from jaxvae.training import logged, recovery, workdir
-from jaxvae.training.checkpoint import CheckpointError, Checkpoints
-from jaxvae.training.records import WorkdirError, read_spec
-from jaxvae.training.spec import ask_for_plugins
 from jaxvae.types import InputError, Networks, Program, fate, in_32_bits
+from jaxvae.workdir import logged, recovery, tables
+from jaxvae.workdir.checkpoint import CheckpointError, Checkpoints
+from jaxvae.workdir.records import WorkdirError, read_spec
 
 LOGGER = logging.getLogger("jaxvae.saved")
 """Says what of a sweep could not be read, and what stands in for it."""
@@ -180,7 +180,7 @@ def _read_results(path: pathlib.Path, lanes: list[dict[str, Any]]) -> tuple[list
     if not path.exists():
         return [], ""
     try:
-        rows = workdir.read_table(path)
+        rows = tables.read_table(path)
     except WorkdirError as error:
         return [], str(error)
     told = [(row.get("lane"), row.get("objective"), row.get("architecture")) for row in rows]

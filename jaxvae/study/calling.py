@@ -13,13 +13,14 @@ from typing import Any
 from jaxvae import data as datasets
 from jaxvae import models, plugins
 from jaxvae.arguments import as_path, shortened
+from jaxvae.asked import axes, spec
+from jaxvae.asked.declared import every_size
 from jaxvae.data import Dataset
 from jaxvae.data.arrays import numbered_as
 from jaxvae.parallel import hosts
 from jaxvae.study.running import Job, check, check_named, check_split, run
 from jaxvae.study.sweep import Sweep
-from jaxvae.training import axes, loop, spec
-from jaxvae.training.declared import every_size
+from jaxvae.training import loop
 from jaxvae.types import InputError, in_32_bits, look_up
 
 SETTINGS = tuple(

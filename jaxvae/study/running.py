@@ -11,15 +11,18 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxvae import data, evaluate, plugins, report
+from jaxvae.asked import schedules, spec
 from jaxvae.data import Dataset, rules
+from jaxvae.lane import seeing
 from jaxvae.parallel import hosts, terminal
 from jaxvae.parallel.machine import device_name
 from jaxvae.study.sweep import Sweep
-from jaxvae.training import loop, memory, plan, schedules, seeing, spec, workdir
-from jaxvae.training.records import WorkdirError, read_run
+from jaxvae.training import loop, memory
 from jaxvae.types import InputError, Results, in_32_bits, look_up
 from jaxvae.version import __version__
 from jaxvae.words import printable
+from jaxvae.workdir import claiming, plan, tables
+from jaxvae.workdir.records import WorkdirError, read_run
 
 
 class Job(NamedTuple):
@@ -143,7 +146,7 @@ def _run(
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     with contextlib.ExitStack() as stack:
         if hosts.is_first():
-            stack.enter_context(workdir.claim(path, job.spec, resume=resume, overwrite=overwrite, say=say))
+            stack.enter_context(claiming.claim(path, job.spec, resume=resume, overwrite=overwrite, say=say))
         num_lanes = sum(group.num_lanes for group in job.groups)
         programs = f" of {len(job.groups)} programs" if len(job.groups) > 1 else ""
         say(f"{job.train}\n{num_lanes} lane{'s' * (num_lanes > 1)}{programs}, {job.spec.steps:,} steps each -> {path}")
@@ -205,5 +208,5 @@ def _environment(job: Job, path: pathlib.Path, num_lanes: int, started: str, tra
         "lanes_mode": kept["modes"],
         "command": job.command,
     }
-    workdir.write_json(path / "run.json", kept | {"seconds": by_wave, "environment": facts})
+    tables.write_json(path / "run.json", kept | {"seconds": by_wave, "environment": facts})
     return facts

@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from jaxvae.asked.spec import Group, Spec
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel import hosts
-from jaxvae.training import logged, sweep, workdir
-from jaxvae.training.checkpoint import Checkpoints
-from jaxvae.training.plan import Plan
-from jaxvae.training.spec import Group, Spec
-from jaxvae.training.waves import Wave
+from jaxvae.training import sweep
 from jaxvae.types import STALLED, Watch
+from jaxvae.workdir import logged, tables
+from jaxvae.workdir.checkpoint import Checkpoints
+from jaxvae.workdir.plan import Plan
+from jaxvae.workdir.waves import Wave
 
 
-def open_table(groups: Sequence[Group], data: Dataset, path: pathlib.Path, watch: Watch | None) -> workdir.Table:
+def open_table(groups: Sequence[Group], data: Dataset, path: pathlib.Path, watch: Watch | None) -> tables.Table:
     """Return history.csv of a workdir with a column for all that will be told, and for what is told there already.
 
     Raises:
@@ -31,10 +32,10 @@ def open_table(groups: Sequence[Group], data: Dataset, path: pathlib.Path, watch
     if clash := sorted(set(scores) & set(names)):
         raise ValueError(f"{', '.join(clash)} names both a score and what an objective logs")
     there = logged.head(path / "history.csv")
-    return workdir.Table(path / "history.csv", dict.fromkeys(["lane", "step", *names, *there, *scores]))
+    return tables.Table(path / "history.csv", dict.fromkeys(["lane", "step", *names, *there, *scores]))
 
 
-def cut_back(table: workdir.Table, plan: Plan, path: pathlib.Path, spec: Spec, say: Callable[[str], None]) -> None:
+def cut_back(table: tables.Table, plan: Plan, path: pathlib.Path, spec: Spec, say: Callable[[str], None]) -> None:
     """Leave only rows that the checkpoints of a plan know, and say which are gone; begin the file where there is none.
 
     Raises:

@@ -13,20 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae.asked.spec import Group, Spec
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel import hosts, machine, terminal
 from jaxvae.parallel.lanes import fetch, pad_lanes, put_lanes
-from jaxvae.training import history, memory, placing, sweep, workdir
-from jaxvae.training.checkpoint import Checkpoints, as_tree
+from jaxvae.parallel.stopping import Interrupted, StopSignals
+from jaxvae.training import history, memory, placing, sweep
 from jaxvae.training.placing import Placed
-from jaxvae.training.plan import Plan, fingerprint
 from jaxvae.training.progress import Progress, clock
-from jaxvae.training.records import Label
 from jaxvae.training.saving import Saver
-from jaxvae.training.spec import Group, Spec
-from jaxvae.training.stopping import Interrupted, StopSignals
-from jaxvae.training.waves import Wave
 from jaxvae.types import Hypers, InputError, TrainState, Watch
+from jaxvae.workdir import records, tables
+from jaxvae.workdir.checkpoint import Checkpoints, as_tree
+from jaxvae.workdir.plan import Plan, fingerprint
+from jaxvae.workdir.records import Label
+from jaxvae.workdir.waves import Wave
 
 CHUNK_SECONDS = 1.0
 """About how long the device works between two looks of the host: progress, saves, signals."""
@@ -44,7 +45,7 @@ class Run:
     data: Dataset
     path: pathlib.Path
     plan: Plan  # changes as the run goes on, as the history grows
-    history: workdir.Table
+    history: tables.Table
     watch: Watch | None  # None where nothing is scored while lanes train
     stop: StopSignals
     say: Callable[[str], None]
@@ -105,7 +106,7 @@ def _check_alike(spec: Spec, data: Dataset) -> None:
     """Raise WorkdirError where processes differ in what they train."""
     given = hosts.gather([spec.to_json() | {"data_dir": None}, fingerprint(data)])
     if any(one != given[0] for one in given):
-        raise workdir.WorkdirError(
+        raise records.WorkdirError(
             "the processes of this sweep have not all been given the same flags and the same data; "
             "start them with one command, and give every machine the same files"
         )
@@ -294,7 +295,7 @@ def _record(run: Run, rows: Iterator[dict[str, Any]]) -> None:
     try:
         run.history.append(rows)
     except OSError as error:
-        raise workdir.WorkdirError(
+        raise records.WorkdirError(
             f"cannot write to {run.history.path} ({error.strerror or error}); "
             "free space there, and the same command goes on from the last checkpoint"
         ) from error

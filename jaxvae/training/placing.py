@@ -15,8 +15,8 @@ from jaxvae.parallel.lanes import LANE, make_mesh, pad_lanes, padded_size, put_e
 from jaxvae.parallel.parts import PART
 from jaxvae.training import memory, sweep
 from jaxvae.training.memory import Memory
-from jaxvae.training.waves import even_size
 from jaxvae.types import Hypers, InputError, Program, TrainState
+from jaxvae.workdir.waves import even_size
 
 
 class Placed(NamedTuple):

@@ -2,8 +2,8 @@
 
 import time
 
-from jaxvae.training.checkpoint import Checkpoints
 from jaxvae.types import TrainState
+from jaxvae.workdir.checkpoint import Checkpoints
 
 
 class Saver:

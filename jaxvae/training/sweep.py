@@ -10,9 +10,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxvae.data.grid import Dataset
+from jaxvae.lane import step as single
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import LANE, over_lanes, update_lanes
-from jaxvae.training import step as single
 from jaxvae.types import Hypers, Logs, Program, TrainState, remember
 
 

@@ -17,9 +17,9 @@ import jaxvae
 from conftest import ROOT, xla_flags
 from jaxvae import cli, evaluate, report
 from jaxvae.evaluate import parts
-from jaxvae.training.checkpoint import Checkpoints
-from jaxvae.training.workdir import read_table
 from jaxvae.types import InputError
+from jaxvae.workdir.checkpoint import Checkpoints
+from jaxvae.workdir.tables import read_table
 from tiny_data import write_idx
 from tiny_sweep import SIZE, run_in_process, start
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from jaxvae import cli, study
-from jaxvae.training import schedules
+from jaxvae.asked import schedules
 from tiny_sweep import run_in_process
 
 DEVICE = "/dev/zero"

@@ -9,8 +9,8 @@ from jaxvae import evaluate, metrics
 from jaxvae.data import load
 from jaxvae.evaluate.clusters import why_not
 from jaxvae.objectives import mixture
-from jaxvae.training.workdir import read_table
 from jaxvae.types import InputError
+from jaxvae.workdir.tables import read_table
 from tiny_sweep import run_in_process
 
 SIZE = 8

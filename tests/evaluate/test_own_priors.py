@@ -15,9 +15,9 @@ from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.scoring import losses
 from jaxvae.objectives import mixture, structured
 from jaxvae.saved.model import Model
-from jaxvae.training import logged
-from jaxvae.training.workdir import read_table
 from jaxvae.types import Networks, Program
+from jaxvae.workdir import logged
+from jaxvae.workdir.tables import read_table
 from tiny_sweep import run_in_process
 
 SIZE, LATENTS = 8, 3

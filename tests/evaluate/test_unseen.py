@@ -17,8 +17,8 @@ from jaxvae.data.splitting import rows_of
 from jaxvae.evaluate import unseen
 from jaxvae.evaluate.encoding import Encoded
 from jaxvae.parallel.lanes import make_mesh, put_lanes
-from jaxvae.training.plan import fingerprint
 from jaxvae.types import InputError
+from jaxvae.workdir.plan import fingerprint
 
 SIZES = (3, 8, 8)
 FACTORS = np.array(list(itertools.product(*map(range, SIZES))))

@@ -17,9 +17,9 @@ import paper_count
 import timed_metrics
 from conftest import ROOT
 from jaxvae import models, objectives
+from jaxvae.lane import step
 from jaxvae.metrics import METRICS
 from jaxvae.objectives.factor_vae import permute_latents
-from jaxvae.training import step
 from jaxvae.types import Program
 
 BENCHMARK = ROOT / "experiments" / "benchmark"

@@ -48,9 +48,7 @@ def test_a_file_runs_nothing_that_it_reads_and_holds_anywhere(path):
         assert (owner, function) not in {
             ("time", "time"),
             ("time", "time_ns"),
-        } or name == "jaxvae/training/mended.py", (
-            f"{where}: the system's clock jumps; perf_counter and monotonic do not"
-        )
+        } or name == "jaxvae/workdir/mended.py", f"{where}: the system's clock jumps; perf_counter and monotonic do not"
         assert function != "sched_getaffinity" or name == "jaxvae/parallel/machine.py", f"{where}: not on every system"
         assert (function != "expanduser" or owner == "os.path") or name == "jaxvae/arguments.py", (
             f"{where}: pathlib's fails where there is no home, and arguments.as_path says so"

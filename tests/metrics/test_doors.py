@@ -19,9 +19,10 @@ from jaxvae.metrics import listing, scoring
 from jaxvae.metrics.__main__ import main as score_file
 from jaxvae.report import PLOTS, agreement
 from jaxvae.training import loop
-from jaxvae.training.checkpoint import Checkpoints
-from jaxvae.training.workdir import Table, read_json, read_table
 from jaxvae.types import InputError
+from jaxvae.workdir.checkpoint import Checkpoints
+from jaxvae.workdir.records import read_json
+from jaxvae.workdir.tables import Table, read_table
 from tiny_sweep import run_in_process
 
 QUICK = ("mig", "active_units")  # quickest to compile, one of those with factors and one without

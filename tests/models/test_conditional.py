@@ -12,12 +12,13 @@ from sklearn.preprocessing import StandardScaler
 
 import jaxvae
 from jaxvae import evaluate, models
+from jaxvae.asked import spec
 from jaxvae.data import load
 from jaxvae.data.grid import assemble
 from jaxvae.evaluate.showcases import label_swaps
+from jaxvae.lane import step
 from jaxvae.latents import HIERARCHICAL
 from jaxvae.report.images import plot_label_swaps
-from jaxvae.training import spec, step
 from jaxvae.types import InputError, Program, Results, Showcase
 from tiny_sweep import run_in_process
 

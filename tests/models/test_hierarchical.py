@@ -12,10 +12,11 @@ import pytest
 
 import jaxvae
 from jaxvae import latents, models, objectives
+from jaxvae.asked import spec
 from jaxvae.data.grid import assemble
+from jaxvae.lane import step
 from jaxvae.models import cells, hierarchical, spectral
 from jaxvae.models.vae import reparameterise, standard_normal_kl
-from jaxvae.training import spec, step
 from jaxvae.types import InputError, ModelOutput, Posterior, Program
 from tiny_sweep import run_in_process
 

@@ -9,8 +9,8 @@ import pytest
 
 from jaxvae import evaluate, models
 from jaxvae.data.grid import assemble
+from jaxvae.lane import step
 from jaxvae.models.resnet import Residual
-from jaxvae.training import step
 from jaxvae.types import Networks, Program
 
 # What is compiled here runs a few times: optimising costs more than it saves.

@@ -7,8 +7,8 @@ import pytest
 
 from jaxvae import objectives
 from jaxvae.data.grid import assemble
+from jaxvae.lane import step
 from jaxvae.objectives.factor_vae import init_critic, permute_latents, play
-from jaxvae.training import step
 from jaxvae.types import InputError, Program
 
 SHAPE = (8, 8, 1)

@@ -9,7 +9,7 @@ import pytest
 
 from jaxvae import objectives
 from jaxvae.data.grid import assemble
-from jaxvae.training import step
+from jaxvae.lane import step
 from jaxvae.types import Program
 
 SHAPE = (8, 8, 1)

@@ -13,11 +13,12 @@ import scipy.stats
 
 from jaxvae import data as datasets
 from jaxvae import models, objectives
+from jaxvae.asked import spec
 from jaxvae.data.grid import assemble
+from jaxvae.lane import step
 from jaxvae.metrics import cluster_accuracy
 from jaxvae.models.vae import standard_normal_kl
 from jaxvae.objectives import mixture, structured
-from jaxvae.training import spec, step
 from jaxvae.types import Factors, InputError, ModelOutput, Posterior, Program
 
 SHAPE = (8, 8, 1)

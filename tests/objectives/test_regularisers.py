@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from jaxvae import models, objectives
+from jaxvae.asked import spec
 from jaxvae.data.grid import assemble
+from jaxvae.lane import step
 from jaxvae.models.vae import reparameterise, standard_normal_kl
 from jaxvae.objectives import estimators
 from jaxvae.objectives.base import Context, Objective
 from jaxvae.objectives.hfvae import assign_groups
 from jaxvae.objectives.label import cosine_decay, sigmoid_decay
-from jaxvae.training import spec, step
 from jaxvae.types import InputError, ModelOutput, Posterior, Program
 
 BATCH, LATENTS, IMAGES = 12, 4, 500

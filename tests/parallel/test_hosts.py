@@ -17,9 +17,9 @@ import jaxvae
 from conftest import ROOT, xla_flags
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import fetch, make_mesh, mesh_of, put_lanes, spread
-from jaxvae.training.checkpoint import Checkpoints
-from jaxvae.training.workdir import read_table
 from jaxvae.types import InputError
+from jaxvae.workdir.checkpoint import Checkpoints
+from jaxvae.workdir.tables import read_table
 
 STEPS = 1500
 

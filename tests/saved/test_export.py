@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import jaxvae
+from jaxvae.lane import step
 from jaxvae.saved import Model, ModelError
-from jaxvae.training import step
 from jaxvae.types import InputError, Networks, Program
 from tiny_sweep import SIZE
 

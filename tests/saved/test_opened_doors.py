@@ -8,8 +8,8 @@ import pytest
 import jaxvae
 from jaxvae import evaluate
 from jaxvae.data import from_arrays
-from jaxvae.training.records import WorkdirError
 from jaxvae.types import InputError
+from jaxvae.workdir.records import WorkdirError
 from tiny_sweep import SIZE, run_in_process
 
 pytestmark = pytest.mark.usefixtures("no_figures")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import jaxvae
+from jaxvae.lane import step
 from jaxvae.saved import Model
-from jaxvae.training import step
 from jaxvae.types import InputError, Program
 
 SIZE = 8

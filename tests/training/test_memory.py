@@ -8,13 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxvae.asked import spec
 from jaxvae.data.grid import assemble
 from jaxvae.parallel.lanes import make_mesh, put_everywhere, put_lanes
-from jaxvae.training import loop, memory, placing, plan, spec, sweep, workdir
-from jaxvae.training.checkpoint import Checkpoints
+from jaxvae.training import loop, memory, placing, sweep
 from jaxvae.training.memory import Memory
-from jaxvae.training.waves import read, split, waves
 from jaxvae.types import InputError, Program
+from jaxvae.workdir import claiming, plan, records, tables
+from jaxvae.workdir.checkpoint import Checkpoints
+from jaxvae.workdir.waves import read, split, waves
 
 SHAPE = (8, 8, 1)
 KIB, MIB, GIB = 2**10, 2**20, 2**30
@@ -36,7 +38,7 @@ def fit(chosen, data, path):
     """Train a sweep in a folder; return what was printed."""
     said = []
     groups = spec.expand(chosen, SHAPE, len(data))
-    with workdir.claim(path, chosen, resume=None, overwrite=False):
+    with claiming.claim(path, chosen, resume=None, overwrite=False):
         loop.fit(chosen, groups, data, path, said.append)
     return said
 
@@ -44,7 +46,7 @@ def fit(chosen, data, path):
 def kept(path):
     """Return every lane's state as it lies in the checkpoints, [(lane, {path: array})], and the waves' lanes."""
     lanes, sizes = [], []
-    for wave in workdir.read_json(path / "run.json")["waves"]:
+    for wave in records.read_json(path / "run.json")["waves"]:
         checkpoints = Checkpoints(path / wave["directory"])
         state, _ = checkpoints.restore(checkpoints.latest())
         checkpoints.close()
@@ -59,10 +61,10 @@ def assert_same(path, whole):
     for (lane, a), (other, b) in zip(kept(path)[0], kept(whole)[0], strict=True):
         assert lane == other
         jax.tree.map(np.testing.assert_array_equal, a, b)
-    rows = [sorted((r["lane"], r["step"]) for r in workdir.read_table(p / "history.csv")) for p in (path, whole)]
+    rows = [sorted((r["lane"], r["step"]) for r in tables.read_table(p / "history.csv")) for p in (path, whole)]
     assert rows[0] == rows[1]
     folders = {str(p.relative_to(path)) for p in path.glob("checkpoints/*/*")}
-    assert folders == {wave["directory"] for wave in workdir.read_json(path / "run.json")["waves"]}
+    assert folders == {wave["directory"] for wave in records.read_json(path / "run.json")["waves"]}
 
 
 @pytest.fixture(scope="module")
@@ -311,7 +313,7 @@ def test_asked_to_stop_it_compiles_nothing_smaller(data, tmp_path, monkeypatch):
     exhausted_above(4, monkeypatch)
     with pytest.raises(loop.Interrupted):
         fit(given(), data, tmp_path / "run")
-    assert [len(w["lanes"]) for w in workdir.read_json(tmp_path / "run" / "run.json")["waves"]] == [7]
+    assert [len(w["lanes"]) for w in records.read_json(tmp_path / "run" / "run.json")["waves"]] == [7]
 
 
 def test_out_of_memory_with_one_lane_is_one_clear_error(data, tmp_path, monkeypatch):
@@ -356,7 +358,7 @@ def test_a_kill_while_a_wave_is_split_loses_nothing(data, whole, tmp_path, monke
 
                 return counted
 
-            for owner, name in ((Checkpoints, "save"), (workdir, "write_json"), (plan.waves, "remove_leftovers")):
+            for owner, name in ((Checkpoints, "save"), (tables, "write_json"), (plan.waves, "remove_leftovers")):
                 patch.setattr(owner, name, counting(getattr(owner, name)))
             halve(*arguments)
             raise Killed

@@ -3,8 +3,8 @@
 import signal
 import threading
 
+from jaxvae.parallel.stopping import KINDS
 from jaxvae.training.loop import StopSignals
-from jaxvae.training.stopping import KINDS
 
 
 def handlers():

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from jaxvae.data.grid import assemble
+from jaxvae.lane import step
 from jaxvae.parallel.lanes import make_mesh, pad_lanes, padded_size, put_everywhere, put_lanes
-from jaxvae.training import step, sweep
+from jaxvae.training import sweep
 from jaxvae.types import Program, fate
 
 SHAPE = (8, 8, 1)

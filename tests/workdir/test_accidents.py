@@ -12,14 +12,16 @@ import types
 import numpy as np
 import pytest
 
+from jaxvae.asked import spec
 from jaxvae.data.grid import assemble
+from jaxvae.parallel.stopping import Interrupted
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.training import checkpoint, history, plan, records, recovery, spec, waves, workdir
-from jaxvae.training.checkpoint import Checkpoints
-from jaxvae.training.plan import Plan
-from jaxvae.training.records import WorkdirError
-from jaxvae.training.stopping import Interrupted
+from jaxvae.training import history
 from jaxvae.types import InputError
+from jaxvae.workdir import checkpoint, claiming, plan, records, recovery, tables, waves
+from jaxvae.workdir.checkpoint import Checkpoints
+from jaxvae.workdir.plan import Plan
+from jaxvae.workdir.records import WorkdirError
 
 SHAPE, STEPS, LANES = (6, 6, 1), (8, 12), 4
 CHOSEN = spec.Spec(
@@ -46,10 +48,10 @@ def trained(tmp_path_factory):
     """A sweep as training leaves it, two waves of two lanes, without the training."""
     path = tmp_path_factory.mktemp("runs") / "trained"
     path.mkdir()
-    workdir.write_json(path / "spec.json", CHOSEN.to_json())
+    tables.write_json(path / "spec.json", CHOSEN.to_json())
     begun = take_up(path)
     begun.choose(begun.waves[0].group, "map", 2)
-    table = workdir.Table(path / "history.csv", ["lane", "step", "loss"])
+    table = tables.Table(path / "history.csv", ["lane", "step", "loss"])
     table.rewrite([{"lane": n, "step": s, "loss": 1.5} for s in (4, 8, 12) for n in range(LANES)])
     for wave in begun.waves:
         with contextlib.closing(Checkpoints(path / wave.directory, begun.label(wave), create=True)) as checkpoints:
@@ -76,7 +78,7 @@ def old(tmp_path_factory):
 
 
 def claim(path, chosen=CHOSEN, **changed):
-    return workdir.claim(path, chosen, **{"resume": None, "overwrite": False} | changed)
+    return claiming.claim(path, chosen, **{"resume": None, "overwrite": False} | changed)
 
 
 def first(path, step=12):
@@ -263,7 +265,7 @@ def test_a_checkpoint_is_held_to_what_it_says(path):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_last_good_checkpoint_is_gone_back_to(path):
     (max(first(path).rglob("d/*"), key=lambda p: p.stat().st_size)).write_bytes(b"")
-    table = workdir.Table(path / "history.csv", ["lane", "step", "loss"])
+    table = tables.Table(path / "history.csv", ["lane", "step", "loss"])
     words = "--resume_from=last_good goes on from step 8 and takes 4 steps anew"
     refused(history.cut_back, table, take_up(path), path, CHOSEN, print, words=words)
     said = []
@@ -296,7 +298,7 @@ def test_seconds_are_those_of_the_checkpoints(path):
 
 
 def test_rows_that_are_gone_are_said_when_the_sweep_goes_on(path):
-    table, said = workdir.Table(path / "history.csv", ["lane", "step", "loss"]), []
+    table, said = tables.Table(path / "history.csv", ["lane", "step", "loss"]), []
     before = (path / "history.csv").read_text()
     history.cut_back(table, take_up(path), path, CHOSEN, said.append)
     assert not said and (path / "history.csv").read_text() == before
@@ -386,7 +388,7 @@ def test_a_kill_while_a_sweep_is_replaced_leaves_one_or_the_other(tmp_path, monk
     trained = tmp_path / "trained"
     (trained / "checkpoints" / "beta_vae_mlp" / "lanes_00000-00003" / "12").mkdir(parents=True)
     (trained / "checkpoints" / "beta_vae_mlp" / "lanes_00000-00003" / "12" / "weights").write_text("hours")
-    workdir.write_json(trained / "spec.json", CHOSEN.to_json())
+    tables.write_json(trained / "spec.json", CHOSEN.to_json())
     for name in ("run.json", "history.csv", "results.csv"):
         (trained / name).write_text(name)
     whole, moment, killed = contents(trained), 0, True
@@ -425,7 +427,7 @@ def test_what_is_refused_before_anything_is_saved_leaves_all_as_it_was(trained, 
     path = shutil.copytree(trained, tmp_path / "run")
     before = contents(path)
     with pytest.raises(InputError, match="too large"), claim(path, other, overwrite=True):
-        assert sorted(p.name for p in path.iterdir() if p.name in workdir.OWNED) == ["spec.json"]
+        assert sorted(p.name for p in path.iterdir() if p.name in claiming.OWNED) == ["spec.json"]
         raise InputError("too large")
     assert contents(path) == before and sorted(p.name for p in path.iterdir()) == sorted(
         [".lock", "checkpoints", "history.csv", "run.json", "spec.json"]

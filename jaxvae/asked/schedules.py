@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jaxvae import objectives
-from jaxvae.training.spec import Group
+from jaxvae.asked.spec import Group
 
 
 def unfinished(groups: Sequence[Group], steps: int) -> str | None:

@@ -1,4 +1,4 @@
-"""The folder a sweep lives in: what lies where, who may write, and tables that survive a kill. Knows no device.
+"""The folder a sweep lives in: what lies where, and who may write. Knows no device.
 
 Of several processes only the first writes here; in the others a write does nothing.
 
@@ -11,24 +11,20 @@ WORKDIR/spec.json        the resolved spec; its presence makes a folder a workdi
 """
 
 import contextlib
-import csv
 import errno
 import fcntl
-import io
-import json
 import os
 import pathlib
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any
+from collections.abc import Callable, Iterator
+from typing import IO
 
 from jaxvae import files
-from jaxvae.parallel import hosts
-from jaxvae.training import mended
-from jaxvae.training.records import WorkdirError, read_json, read_spec
-from jaxvae.training.spec import Spec, differences
-from jaxvae.training.stopping import Interrupted
+from jaxvae.asked.spec import Spec, differences
+from jaxvae.parallel.stopping import Interrupted
+from jaxvae.workdir import mended, tables
+from jaxvae.workdir.records import WorkdirError, read_json, read_spec
 
 OWNED = ("checkpoints", "figures", "spec.json", "run.json", "history.csv", "results.csv", "report.html")
 """All that a sweep writes into its folder besides the lock; nothing else is ever touched."""
@@ -37,17 +33,6 @@ OWNED = ("checkpoints", "figures", "spec.json", "run.json", "history.csv", "resu
 REPLACED = re.compile(r"\.jaxvae-[0-9a-f]{16}\.old")
 """Names of the folder into which a sweep is moved that is being replaced; where there is no spec.json beside it, a kill
 came in between."""
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Replace a file so that a reader sees the old or the new text, whatever happens in between."""
-    if hosts.is_first():
-        files.replace(path, text)
-
-
-def write_json(path: pathlib.Path, value: Any) -> None:
-    """Replace a JSON file as a whole."""
-    write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 @contextlib.contextmanager
@@ -97,11 +82,11 @@ def claim(
             files.remove_temporary(path)
             files.remove_temporary(path / "figures")
             if read_json(path / "spec.json") != spec.to_json():
-                write_json(path / "spec.json", spec.to_json())  # how it is run or scored from now on
+                tables.write_json(path / "spec.json", spec.to_json())  # how it is run or scored from now on
         else:
             files.remove_temporary(path)
             _set_aside(path)
-            write_json(path / "spec.json", spec.to_json())
+            tables.write_json(path / "spec.json", spec.to_json())
         try:
             yield there
         except Interrupted:  # the same command goes on from there
@@ -233,61 +218,3 @@ def _leave(path: pathlib.Path, made: list[pathlib.Path]) -> None:
     for folder in made:
         with contextlib.suppress(OSError):  # there is something in it
             folder.rmdir()
-
-
-class Table:
-    """A CSV file that grows row by row and can be cut back to an earlier moment."""
-
-    def __init__(self, path: pathlib.Path, columns: Iterable[str]):
-        self.path, self.columns = path, list(columns)
-
-    def rewrite(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Replace all rows at once; None and absent values become empty cells."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, self.columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.path, text.getvalue())
-
-    def rewrite_lines(self, columns: Sequence[str], lines: Sequence[str]) -> None:
-        """Replace all rows at once by rows of numbers as they were written, under some of the columns."""
-        if lines and list(columns) != self.columns:
-            places = [columns.index(name) if name in columns else None for name in self.columns]
-            split = (line.split(",") for line in lines)
-            lines = [",".join("" if place is None else cells[place] for place in places) for cells in split]
-        write_text(self.path, "".join(f"{line}\n" for line in (",".join(self.columns), *lines)))
-
-    def append(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Add rows at the end; a kill can cut the last one short, which `logged.read` forgives."""
-        if hosts.is_first():
-            text = io.StringIO()
-            csv.DictWriter(text, self.columns, restval="", lineterminator="\n").writerows(rows)
-            files.append(self.path, text.getvalue())
-
-    def sync(self) -> None:
-        """Wait until all rows are on disk."""
-        if hosts.is_first():
-            files.sync(self.path)
-
-
-def read_table(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Read a CSV file: numbers become int or float, empty cells None; a torn last row is left out.
-
-    Raises:
-        WorkdirError: it is missing.
-    """
-    try:
-        text = files.read(path).decode("utf-8", "replace")
-    except OSError as error:
-        raise WorkdirError(f"{path} cannot be read ({error.strerror or error})") from None
-    whole = text[: text.rfind("\n") + 1]
-    return [
-        {n: _value(v) for n, v in row.items()} for row in csv.DictReader(io.StringIO(whole)) if None not in row.values()
-    ]
-
-
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text or None

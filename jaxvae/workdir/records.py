@@ -10,8 +10,10 @@ import zlib
 from typing import Any
 
 from jaxvae import files
-from jaxvae.training.checking import LANE_MODES
-from jaxvae.training.schema import (
+from jaxvae.asked.checking import LANE_MODES
+from jaxvae.asked.spec import ONCE_FIELDS
+from jaxvae.types import InputError
+from jaxvae.workdir.schema import (
     Part,
     Wrong,
     anything,
@@ -27,8 +29,6 @@ from jaxvae.training.schema import (
     whole,
     wrong,
 )
-from jaxvae.training.spec import ONCE_FIELDS
-from jaxvae.types import InputError
 
 RunNotes = dict[str, Any]
 """What run.json says, checked: "modes" {group: mode}, "waves" [Wave.to_json(), …], "data" (see plan.fingerprint); once

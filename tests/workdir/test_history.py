@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxvae.training import logged, workdir
+from jaxvae.workdir import logged, tables
 
 COLUMNS = ["lane", "step", "loss", "mig"]
 ROWS = [
@@ -78,7 +78,7 @@ def test_rows_below_a_lost_head_are_kept(path):
 
 def test_rows_move_to_where_their_columns_are_now(path):
     found = write(path, *ROWS)
-    table = workdir.Table(path, ["lane", "step", "kl", "mig", "loss"])
+    table = tables.Table(path, ["lane", "step", "kl", "mig", "loss"])
     table.rewrite_lines(found.columns, found.lines)
     table.append([{"lane": 0, "step": 50, "kl": 1.5}])
     assert path.read_text().splitlines()[:2] == ["lane,step,kl,mig,loss", "0,10,,,10.0"]

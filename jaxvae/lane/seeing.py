@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.grid import Dataset
-from jaxvae.training.keys import Stream, key_for
+from jaxvae.lane.keys import Stream, key_for
 from jaxvae.types import WHOLE_FROM_1, Hyper, Hypers, InputError, Range
 
 NUMBERS = (

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxvae import models, objectives
+from jaxvae.asked import checking
+from jaxvae.asked.axes import Axis, parse_axis
+from jaxvae.asked.declared import every_size, sizes_of
 from jaxvae.data import rules
-from jaxvae.training import checking
-from jaxvae.training.axes import Axis, parse_axis
-from jaxvae.training.declared import every_size, sizes_of
-from jaxvae.training.step import hyper_defaults
+from jaxvae.lane.step import hyper_defaults
 from jaxvae.types import InputError, Program, Sizes, look_up
 
 PROGRAM_FIELDS = ("likelihood", "latent_dim", "batch_size", "dtype")

@@ -10,8 +10,8 @@ import optax
 
 from jaxvae import models, objectives
 from jaxvae.data.grid import Dataset
-from jaxvae.training import seeing
-from jaxvae.training.keys import Stream, key_for
+from jaxvae.lane import seeing
+from jaxvae.lane.keys import Stream, key_for
 from jaxvae.types import ABOVE_0, FROM_0, STALLED, Hyper, Hypers, Logs, Program, Range, TrainState
 
 SEEDS = Range("whole numbers in 0 … 2^32 - 1", lambda value: 0 <= value < 2**32 and value == int(value))

@@ -9,8 +9,8 @@ import pytest
 
 from jaxvae import models, objectives
 from jaxvae.data.grid import assemble
-from jaxvae.training import step
-from jaxvae.training.held_out import held_out_loss
+from jaxvae.lane import step
+from jaxvae.lane.held_out import held_out_loss
 from jaxvae.types import Program
 
 SHAPE, BATCH, SEEDS = (6, 6, 1), 16, 150

@@ -11,12 +11,12 @@ import jax
 import numpy as np
 
 from jaxvae import files
+from jaxvae.asked.spec import Group
 from jaxvae.parallel import hosts
-from jaxvae.training.checkpoint import CheckpointError, Checkpoints
-from jaxvae.training.records import Label, common, wave_folder
-from jaxvae.training.schema import Wrong
-from jaxvae.training.spec import Group
 from jaxvae.types import InputError
+from jaxvae.workdir.checkpoint import CheckpointError, Checkpoints
+from jaxvae.workdir.records import Label, common, wave_folder
+from jaxvae.workdir.schema import Wrong
 
 
 @dataclasses.dataclass(frozen=True)

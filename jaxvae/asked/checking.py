@@ -10,12 +10,12 @@ import jax
 import numpy as np
 
 from jaxvae import latents, models, objectives
-from jaxvae.training.axes import MOST_LANES, Axis, check_float32
-from jaxvae.training.step import numbers
+from jaxvae.asked.axes import MOST_LANES, Axis, check_float32
+from jaxvae.lane.step import numbers
 from jaxvae.types import STALLED, Hyper, InputError, Program, look_up
 
 if TYPE_CHECKING:
-    from jaxvae.training.spec import Spec
+    from jaxvae.asked.spec import Spec
 
 LANE_MODES = ("auto", "vmap", "map", "split")
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from jaxvae.asked.spec import Group
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel import hosts
-from jaxvae.training import recovery, waves, workdir
-from jaxvae.training.checkpoint import Checkpoints
-from jaxvae.training.records import Label, RunNotes, WorkdirError
-from jaxvae.training.schema import Wrong
-from jaxvae.training.spec import Group
-from jaxvae.training.waves import Wave
+from jaxvae.workdir import claiming, recovery, tables, waves
+from jaxvae.workdir.checkpoint import Checkpoints
+from jaxvae.workdir.records import Label, RunNotes, WorkdirError
+from jaxvae.workdir.schema import Wrong
+from jaxvae.workdir.waves import Wave
 
 
 class Plan:
@@ -92,7 +92,7 @@ class Plan:
 
     def choose(self, group: Group, mode: str, size: int) -> None:
         """Let a group that has not been begun run in this mode, in waves of at most `size` lanes."""
-        hosts.by_first(workdir.forget_replaced, self._path)  # it fits into memory: the sweep begins
+        hosts.by_first(claiming.forget_replaced, self._path)  # it fits into memory: the sweep begins
         self._notes["modes"][group.name] = mode
         self._recut([w for wave in self.waves for w in (waves.waves([group], size) if wave.group is group else [wave])])
 
@@ -115,7 +115,7 @@ class Plan:
     def _recut(self, cut: list[Wave]) -> None:
         self.waves = cut
         self._notes["waves"] = [wave.to_json() for wave in cut]
-        workdir.write_json(self._path / "run.json", self._notes)
+        tables.write_json(self._path / "run.json", self._notes)
 
 
 def trained_seconds(notes: RunNotes, path: pathlib.Path) -> dict[str, float]:

@@ -8,8 +8,10 @@ import types
 
 import pytest
 
-from jaxvae.training import loop, mended, spec, workdir
-from jaxvae.training.checkpoint import CheckpointError, Checkpoints
+from jaxvae.asked import spec
+from jaxvae.training import loop
+from jaxvae.workdir import claiming, mended, records, tables
+from jaxvae.workdir.checkpoint import CheckpointError, Checkpoints
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP])
@@ -19,16 +21,16 @@ def test_without_locks_a_sweep_goes_on_and_says_so_once(code, tmp_path, monkeypa
 
     monkeypatch.setattr(fcntl, "flock", flock)
     said = []
-    with workdir.claim(tmp_path / "run", spec.Spec(), resume=None, overwrite=False, say=said.append) as there:
+    with claiming.claim(tmp_path / "run", spec.Spec(), resume=None, overwrite=False, say=said.append) as there:
         assert not there
     assert len(said) == 1 and "cannot be locked" in said[0] and os.strerror(code) in said[0]
 
 
 def test_a_folder_that_is_locked_is_in_use(tmp_path):
     with (
-        workdir.claim(tmp_path / "run", spec.Spec(), resume=None, overwrite=False),
-        pytest.raises(workdir.WorkdirError, match="in use by another process"),
-        workdir.claim(tmp_path / "run", spec.Spec(), resume=None, overwrite=False),
+        claiming.claim(tmp_path / "run", spec.Spec(), resume=None, overwrite=False),
+        pytest.raises(records.WorkdirError, match="in use by another process"),
+        claiming.claim(tmp_path / "run", spec.Spec(), resume=None, overwrite=False),
     ):
         pass
 
@@ -49,8 +51,8 @@ def test_what_failed_first_is_told_and_not_that_checkpoints_then_do_not_close(tm
 
 
 def test_a_history_that_cannot_be_written_is_one_line():
-    run = types.SimpleNamespace(history=workdir.Table(os.devnull + "/full", ["lane"]))
-    with pytest.raises(workdir.WorkdirError, match=r"cannot write to .*free space there") as caught:
+    run = types.SimpleNamespace(history=tables.Table(os.devnull + "/full", ["lane"]))
+    with pytest.raises(records.WorkdirError, match=r"cannot write to .*free space there") as caught:
         loop._record(run, iter([{"lane": 1}]))
     assert "\n" not in str(caught.value)
 
@@ -69,8 +71,8 @@ def test_orbax_finds_files_in_folders_named_like_patterns(tmp_path):
 
 def test_a_backslash_is_refused_before_anything_is_made(tmp_path):
     with (
-        pytest.raises(workdir.WorkdirError, match="has a backslash in it"),
-        workdir.claim(tmp_path / "a\\b", spec.Spec(), resume=None, overwrite=False),
+        pytest.raises(records.WorkdirError, match="has a backslash in it"),
+        claiming.claim(tmp_path / "a\\b", spec.Spec(), resume=None, overwrite=False),
     ):
         pass
     assert not list(tmp_path.iterdir())

@@ -10,10 +10,11 @@ import pytest
 
 import jaxvae
 from jaxvae import objectives
+from jaxvae.asked import spec
 from jaxvae.data.grid import assemble
+from jaxvae.lane import seeing, step
+from jaxvae.lane.keys import Stream, key_for
 from jaxvae.objectives import estimators
-from jaxvae.training import seeing, spec, step
-from jaxvae.training.keys import Stream, key_for
 from jaxvae.types import InputError, Program
 
 SIZES = (3, 5, 4)

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jaxvae import files
-from jaxvae.training import waves
-from jaxvae.training.checkpoint import CheckpointError, Checkpoints
-from jaxvae.training.records import DamagedError, Label, RunNotes, read_run
-from jaxvae.training.schema import Wrong
-from jaxvae.training.spec import Group
-from jaxvae.training.waves import Wave
+from jaxvae.asked.spec import Group
+from jaxvae.workdir import waves
+from jaxvae.workdir.checkpoint import CheckpointError, Checkpoints
+from jaxvae.workdir.records import DamagedError, Label, RunNotes, read_run
+from jaxvae.workdir.schema import Wrong
+from jaxvae.workdir.waves import Wave
 
 
 def notes(path: pathlib.Path) -> tuple[RunNotes | None, str]:

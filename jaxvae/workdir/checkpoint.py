@@ -24,10 +24,10 @@ from flax import traverse_util
 
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import own_shards
-from jaxvae.training import mended
-from jaxvae.training.records import Label, check_counters, common, sealed
-from jaxvae.training.schema import Wrong
 from jaxvae.types import InputError
+from jaxvae.workdir import mended
+from jaxvae.workdir.records import Label, check_counters, common, sealed
+from jaxvae.workdir.schema import Wrong
 
 # TensorStore's half-finished reads report a damaged file a second time, after we have.
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)

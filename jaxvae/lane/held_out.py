@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxvae import models, objectives
 from jaxvae.data.grid import Dataset
-from jaxvae.training.keys import Stream, key_for
+from jaxvae.lane.keys import Stream, key_for
 from jaxvae.types import Hypers, Program, TrainState
 
 MOST = 10_000

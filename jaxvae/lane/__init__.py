@@ -1,0 +1,1 @@
+"""One run and one step of it, which knows of no other lane."""
