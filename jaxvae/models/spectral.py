@@ -30,7 +30,7 @@ def matrices(params: dict[str, Any]) -> dict[str, jax.Array]:
 def first_vectors(params: dict[str, Any]) -> Vectors:
     """Return where power iteration starts for these parameters: FIRST_STEPS from a fixed random direction."""
     start = {
-        shape: jax.random.normal(jax.random.key(index), (len(stacked), stacked.shape[-1]), jnp.float32)
+        shape: jax.random.normal(jax.random.key(index), (len(stacked), stacked.shape[-1]), stacked.dtype)
         for index, (shape, stacked) in enumerate(sorted(matrices(params).items()))
     }
     return iterate(params, start, FIRST_STEPS)

@@ -248,7 +248,9 @@ def longer(command, tmp_path_factory):
     return longer, workdir
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, *(pytest.param(s, marks=pytest.mark.slow) for s in (signal.SIGTERM, signal.SIGINT))]
+)
 def test_stopped_anywhere_it_goes_on_to_the_same_parameters(longer, tmp_path, how):
     long, whole = longer
     cut = start(*long, f"--workdir={tmp_path / 'cut'}", "--save_seconds=0.01")

@@ -9,7 +9,7 @@ from conftest import ROOT, xla_flags
 
 HOSTILE = {
     "LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "MPLBACKEND": "no_such_backend",
-    "JAX_ENABLE_X64": "1", "HOME": "/nowhere/at/all", "XDG_CACHE_HOME": "/proc/no_cache",
+    "JAX_ENABLE_X64": "1", "HOME": "/proc/no_home", "XDG_CACHE_HOME": "/proc/no_cache",
     "XLA_FLAGS": xla_flags(), "JAX_PLATFORMS": "cpu", "JAX_ENABLE_COMPILATION_CACHE": "true",
 }  # fmt: skip
 

@@ -83,7 +83,7 @@ def test_the_kl_and_the_elbo_are_to_the_prior_that_a_lane_was_trained_with(finis
         if row["objective"] == "vade":  # of code and cluster together: a little more than that of the code
             assert own - 0.2 < row["kl"] < own + 0.7
         else:
-            assert row["kl"] == pytest.approx(own, rel=0.03)
+            assert row["kl"] == pytest.approx(own, rel=0.08)  # of one sample an image, where there is no closed form
         if row["objective"] == "vae":
             assert row["kl"] == row["kl_standard"]
         else:
