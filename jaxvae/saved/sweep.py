@@ -179,17 +179,15 @@ def _read_results(path: pathlib.Path, lanes: list[dict[str, Any]]) -> tuple[list
     """Return the rows of results.csv, [] where there is none or it is damaged, and what is wrong with it."""
     if not path.exists():
         return [], ""
+    damage = f"{path.name} is damaged"
     try:
         rows = tables.read_table(path)
+        told = [(row.get("lane"), row.get("objective"), row.get("architecture")) for row in rows]
+        if told == [(lane["lane"], lane["objective"], lane["architecture"]) for lane in lanes] and "status" in rows[0]:
+            return rows, ""
     except WorkdirError as error:
-        return [], str(error)
-    told = [(row.get("lane"), row.get("objective"), row.get("architecture")) for row in rows]
-    if told == [(lane["lane"], lane["objective"], lane["architecture"]) for lane in lanes] and "status" in rows[0]:
-        return rows, ""
-    return (
-        [],
-        "results.csv is damaged, and its scores are left out; rescore() or the command that trained it makes them anew",
-    )
+        damage = str(error)
+    return [], f"{damage}, and its scores are left out; rescore() or the command that trained it makes them anew"
 
 
 def _stops(results: list[dict[str, Any]]) -> dict[int, tuple[int, int]]:

@@ -66,16 +66,18 @@ def read_table(path: pathlib.Path) -> list[dict[str, Any]]:
     """Read a CSV file: numbers become int or float, empty cells None; a torn last row is left out.
 
     Raises:
-        WorkdirError: it is missing.
+        WorkdirError: it is missing, or no table.
     """
     try:
         text = files.read(path).decode("utf-8", "replace")
     except OSError as error:
         raise WorkdirError(f"{path} cannot be read ({error.strerror or error})") from None
     whole = text[: text.rfind("\n") + 1]
-    return [
-        {n: _value(v) for n, v in row.items()} for row in csv.DictReader(io.StringIO(whole)) if None not in row.values()
-    ]
+    try:
+        rows = list(csv.DictReader(io.StringIO(whole, newline="")))
+    except csv.Error as error:  # stray line ends or NULs, endless cells
+        raise WorkdirError(f"{path} is damaged ({str(error).partition(' - ')[0]})") from None
+    return [{n: _value(v) for n, v in row.items()} for row in rows if None not in row and None not in row.values()]
 
 
 def _value(text: str) -> Any:

@@ -202,10 +202,11 @@ def test_damaged_tables_cost_no_model(path, caplog):
         "\0" * 99,
         "\n".join(results[:3]) + "\n",
         "lane\n0\n",
+        "lane,status\n0,\rok\n",
         "\n".join([results[0], *results]) + "\n",
     ):
-        (path / "results.csv").write_text(content)
-        (path / "history.csv").write_text(content)
+        (path / "results.csv").write_bytes(content.encode())
+        (path / "history.csv").write_bytes(content.encode())
         caplog.clear()
         sweep = SavedSweep(path)
         assert sweep.results == [] and sweep.history == {}
