@@ -83,7 +83,7 @@ def door(images, tmp_path, monkeypatch):
 
     def run(job, path, **options):
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(study.running.workdir, "claim", lambda *_, **__: accepted.append(job) or sys.exit(0))
+            patched.setattr(study.running.claiming, "claim", lambda *_, **__: accepted.append(job) or sys.exit(0))
             running(job, path, **options)
 
     monkeypatch.setattr(study, "run", run)
