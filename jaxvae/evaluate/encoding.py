@@ -59,7 +59,7 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool, each_
     def encode_lane(data: Dataset, lane):
         hypers, networks = lane
         if models.needs_labels(program.architecture):
-            _check_labels(program, data)
+            check_labels(program, data)
 
         def one_batch(number):
             indices = number * BATCH + jnp.arange(BATCH)
@@ -89,7 +89,7 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool, each_
     return jax.jit(over_lanes(encode_lane, mesh, mode))
 
 
-def _check_labels(program: Program, data: Dataset) -> None:
+def check_labels(program: Program, data: Dataset) -> None:
     """Raise InputError where data has other labels than those that a conditional architecture was trained with."""
     told, there = program.label_sizes, data.factor_sizes
     if len(told) != len(there) or any(size > known for size, known in zip(there, told, strict=True)):

@@ -7,6 +7,7 @@ import numpy as np
 from jaxvae import models
 from jaxvae.data import DATASETS, load, rules, split_off
 from jaxvae.data.grid import Dataset
+from jaxvae.evaluate.encoding import check_labels
 from jaxvae.evaluate.ranking import rank
 from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import InputError, Results, in_32_bits
@@ -87,9 +88,5 @@ def check_fit(sweep: SavedSweep, data: Any) -> None:
                 f"{data} has images of shape {data.shape}, and the sweep in {sweep.path} was trained on those of shape "
                 f"{program.image_shape}"
             )
-        told = program.label_sizes if models.needs_labels(program.architecture) else ()
-        if told and (len(told) != len(data.factor_sizes) or any(np.greater(data.factor_sizes, told))):
-            raise InputError(
-                f"{data} has labels of {data.factor_sizes or 'no'} values, and the architecture "
-                f"{program.architecture!r} of the sweep in {sweep.path} is told those of {told}"
-            )
+        if models.needs_labels(program.architecture):
+            check_labels(program, data)

@@ -78,15 +78,13 @@ def claim(
         except WorkdirError:
             _leave(path, made)
             raise
+        files.remove_temporary(path)
         if there:
-            files.remove_temporary(path)
             files.remove_temporary(path / "figures")
-            if read_json(path / "spec.json") != spec.to_json():
-                tables.write_json(path / "spec.json", spec.to_json())  # how it is run or scored from now on
         else:
-            files.remove_temporary(path)
             _set_aside(path)
-            tables.write_json(path / "spec.json", spec.to_json())
+        if not there or read_json(path / "spec.json") != spec.to_json():
+            tables.write_json(path / "spec.json", spec.to_json())  # also how it is run or scored from now on
         try:
             yield there
         except Interrupted:  # the same command goes on from there
@@ -142,19 +140,14 @@ def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: 
             f"--workdir={path} holds another sweep ({'; '.join(differing)}); "
             "choose another folder, or add --overwrite to replace it"
         )
-    for written in (*(path / name for name in OWNED), *(path / "checkpoints").glob("*"), *_deep(path)):
+    deep = (found for depth in ("*", "*/*", "*/*/*") for found in (path / "checkpoints").glob(depth))
+    for written in (*(path / name for name in OWNED), *deep):
         if written.is_symlink():
             raise WorkdirError(
                 f"{written} is a link, and a sweep writes and deletes only in its own folder; put there what it leads "
                 "to, or make the whole workdir a link"
             )
     return True
-
-
-def _deep(path: pathlib.Path) -> Iterator[pathlib.Path]:
-    """Return what lies two and three folders deep in the checkpoints of a workdir."""
-    yield from (path / "checkpoints").glob("*/*")
-    yield from (path / "checkpoints").glob("*/*/*")
 
 
 def _holds_checkpoints(path: pathlib.Path) -> bool:

@@ -161,10 +161,14 @@ def check_wave(wave: Any, called: str = "wave") -> None:
             raise Wrong(f"{called}.lanes[{place}] has another objective or architecture than the program")
     if wave.get("size", len(lanes)) < len(lanes):
         raise wrong(wave["size"], f"{called}.size", f"at least its {len(lanes)} lanes")
-    group = f"{program['objective']}_{program['architecture']}"
-    belongs = wave_folder(group, lanes[0]["lane"], lanes[-1]["lane"])
+    belongs = wave_folder(group_of(wave), lanes[0]["lane"], lanes[-1]["lane"])
     if wave["directory"] != belongs or not _INSIDE.fullmatch(belongs):
         raise wrong(wave["directory"], f"{called}.directory", belongs)
+
+
+def group_of(wave: dict[str, Any]) -> str:
+    """Return the name of the group that a wave, as `Wave.to_json` gives it, is cut from."""
+    return f"{wave['program']['objective']}_{wave['program']['architecture']}"
 
 
 _INSIDE = re.compile(r"checkpoints/[^/\\\x00-\x1f]+/lanes_[0-9]{5,}-[0-9]{5,}")

@@ -9,7 +9,7 @@ from jaxvae import files
 from jaxvae.asked.spec import Group
 from jaxvae.workdir import waves
 from jaxvae.workdir.checkpoint import CheckpointError, Checkpoints
-from jaxvae.workdir.records import DamagedError, Label, RunNotes, read_run
+from jaxvae.workdir.records import DamagedError, Label, RunNotes, group_of, read_run
 from jaxvae.workdir.schema import Wrong
 from jaxvae.workdir.waves import Wave
 
@@ -75,7 +75,7 @@ def from_checkpoints(path: pathlib.Path) -> RunNotes | None:
         if not numbers & taken:
             kept.append(label)
             taken |= numbers
-    modes = {_group(label["wave"]): label["mode"] for label in kept}
+    modes = {group_of(label["wave"]): label["mode"] for label in kept}
     if not kept or None in modes.values() or any(label["data"] != kept[0]["data"] for label in kept):
         return None
     return {
@@ -83,10 +83,6 @@ def from_checkpoints(path: pathlib.Path) -> RunNotes | None:
         "data": kept[0]["data"],
         "waves": sorted((label["wave"] for label in kept), key=lambda wave: wave["lanes"][0]["lane"]),
     }
-
-
-def _group(wave: dict[str, Any]) -> str:
-    return f"{wave['program']['objective']}_{wave['program']['architecture']}"
 
 
 def with_all_lanes(groups: Sequence[Group], told: RunNotes) -> list[Wave]:
@@ -97,7 +93,7 @@ def with_all_lanes(groups: Sequence[Group], told: RunNotes) -> list[Wave]:
     """
     whole: list[dict[str, Any]] = []
     for group in groups:
-        own = [wave for wave in told["waves"] if _group(wave) == group.name]
+        own = [wave for wave in told["waves"] if group_of(wave) == group.name]
         size = max((wave.get("size", len(wave["lanes"])) for wave in own), default=group.num_lanes)
         following = 0
         for wave in own:
