@@ -7,6 +7,7 @@ jaxvae --list                                   all there is to choose from, wit
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
 import re
@@ -173,7 +174,7 @@ def _names(arguments: list[str]) -> set[str]:
 def _values(arguments: list[str]) -> list[tuple[str, str]]:
     """Return (name, value) of every argument of the form --name=value or --name value."""
     found = []
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in itertools.pairwise([*arguments, ""]):
         name, equals, value = argument.lstrip("-").partition("=")
         if argument.startswith("-"):
             found.append((name, value if equals else following))

@@ -166,6 +166,14 @@ def test_the_workdir_of_a_typing_error_is_no_quickstart(tmp_path, capsys, monkey
     assert not (tmp_path / "typo").exists()
 
 
+def test_the_bare_command_is_the_quickstart(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(cli, "main", lambda _: asked.append((cli.FLAGS.workdir, cli.FLAGS.dataset)))
+    monkeypatch.chdir(tmp_path)
+    assert run_in_process() == 0
+    assert asked == [("runs/quickstart", "mini_sprites")]
+
+
 def test_the_quickstart_can_have_a_workdir_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "main", lambda _: None)
     assert run_in_process(f"--workdir={tmp_path / 'first'}", "--steps=10") == 0
