@@ -30,7 +30,7 @@ def few_compiled_programs():
 def pytest_configure(config):
     """Compile a program once for all processes of this run, and quickly: compiling is most of what they do."""
     if config.option.markexpr == "not slow" and "optimization_level" not in os.environ["XLA_FLAGS"]:
-        os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=0"  # what trains in earnest needs it
+        os.environ["XLA_FLAGS"] += " --xla_backend_optimization_level=1"  # what trains in earnest needs it
     if not hasattr(config, "workerinput"):
         compiled = tempfile.mkdtemp(prefix="compiled_by_tests_")
         config.add_cleanup(lambda: shutil.rmtree(compiled, ignore_errors=True))

@@ -240,7 +240,7 @@ def test_one_factor_and_one_latent():
     found = one_factor(VALUES[:, :1].astype(np.float32), VALUES[:, 0], 2)
     guess = np.mean(VALUES[:, 0] == np.argmax(np.bincount(VALUES[:, 0])))
     assert found["modularity"] == found["explicitness"] == 1.0
-    assert found["irs"] == pytest.approx(1.0, abs=1e-4) and found["sap_continuous"] == pytest.approx(1.0, abs=1e-4)
+    assert found["irs"] == pytest.approx(1.0, abs=1e-5) and found["sap_continuous"] == pytest.approx(1.0, abs=1e-5)
     assert found["mutual_information"] == found["gaussian_tc"] == 0.0
     assert found["sap"] == pytest.approx(1 - guess, abs=1e-6)  # the second latent would be a guess
 
