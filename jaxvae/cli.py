@@ -20,15 +20,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's start-up chatter is 
 
 from absl import app, flags, logging
 
-from jaxvae import catalogue, commands, data, plugins, study
+from jaxvae import catalogue, commands, data, ledger, plugins, study
 from jaxvae.arguments import as_path
 from jaxvae.asked import axes, spec
 from jaxvae.asked.declared import Declared, every_size
 from jaxvae.data import telling
 from jaxvae.parallel import hosts, terminal
-from jaxvae.parallel.machine import keep_compiled, use_every_core
+from jaxvae.parallel.machine import device_name, keep_compiled, process_age, use_every_core
 from jaxvae.training import loop
 from jaxvae.types import InputError
+from jaxvae.version import __version__
 from jaxvae.words import printable_lines
 from jaxvae.workdir.records import read_spec
 
@@ -314,6 +315,12 @@ def main(_) -> None:
         print(catalogue.catalogue())
         return
     use_every_core()
+    with ledger.opened({"start": process_age()}):
+        _run()
+
+
+def _run() -> None:
+    """Do what the flags say."""
     path = None
     try:
         hosts.initialise(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
@@ -324,9 +331,10 @@ def main(_) -> None:
             stack.enter_context(hosts.as_one())
             chosen = spec_from_flags()
             path = folder(chosen)
+            print(f"jaxvae {__version__} on {device_name()}", flush=True)
             telling.show(lambda line: print(printable_lines(line)))
-            job = study.check_named(chosen, shlex.join(["python", *sys.argv]))
             keep_compiled(FLAGS.compilation_cache)
+            job = study.check_named(chosen, shlex.join(["python", *sys.argv]))
             go_back = FLAGS.resume_from == "last_good"
             study.run(job, path, resume=FLAGS.resume, overwrite=FLAGS.overwrite, go_back=go_back)
     except hosts.Left as left:

@@ -384,6 +384,13 @@ def remember(function: Callable) -> Callable:
     return cached
 
 
+def forget_all() -> None:
+    """Forget everything that was compiled."""
+    jax.clear_caches()
+    for forget in _remembered:
+        forget()
+
+
 class Table(collections.UserDict, Generic[Entry]):
     """What there is of one kind, by name. Plug-ins add to it: `TERMS["mine"] = Term(…)`.
 
@@ -419,9 +426,7 @@ class Table(collections.UserDict, Generic[Entry]):
 
     def __delitem__(self, name: str) -> None:
         super().__delitem__(name)
-        jax.clear_caches()
-        for forget in _remembered:
-            forget()
+        forget_all()
 
     def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
         return {**self.data, **other}

@@ -7,10 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxvae import latents, models, objectives
+from jaxvae import latents, ledger, models, objectives
 from jaxvae.data.grid import Dataset
 from jaxvae.lane.keys import Stream, key_for
 from jaxvae.parallel.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
+from jaxvae.parallel.machine import RUN_ONCE
 from jaxvae.types import Hypers, InputError, Networks, Program, in_32_bits, remember
 
 LATENT_STATISTICS = ("mean", "absolute_mean", "variance_of_mean", "posterior_variance")
@@ -86,7 +87,7 @@ def _compiled_encode(program: Program, mesh, mode: str, with_logvar: bool, each_
         means, logvar, each = jax.tree.map(lambda leaf: leaf.reshape(-1, leaf.shape[-1])[: len(data)], codes)
         return means, logvar, jax.tree.map(lambda leaf: leaf[:, 0], each), losses, told
 
-    return jax.jit(over_lanes(encode_lane, mesh, mode))
+    return jax.jit(over_lanes(encode_lane, mesh, mode), compiler_options=RUN_ONCE)
 
 
 def check_labels(program: Program, data: Dataset) -> None:
@@ -148,10 +149,14 @@ def encode_in_place(
     mesh = jax.tree.leaves(networks)[0].sharding.mesh
     # Side by side fills an accelerator; one after another stays in a CPU's cache.
     mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
-    compiled = _compiled_encode(program, mesh, mode, with_logvar, each_image)
-    means, logvar, each, sums, told = compiled(data, (_read(program, hypers), networks))
-    nll, kl, own = fetch(sums, lambda sums: sums.sum(1, dtype=np.float64) / len(data))
-    told = fetch(told, lambda told: _over_all(told, len(data)))
+    hypers, objective = _read(program, hypers), objectives.objective(program.objective)
+    if not (objective.has_own_prior or objective.prior_hypers()):
+        program, networks = models.network_of(program), networks._replace(extra={})
+    with ledger.part("encode"):
+        compiled = _compiled_encode(program, mesh, mode, with_logvar, each_image)
+        means, logvar, each, sums, told = compiled(data, (hypers, networks))
+        nll, kl, own = fetch(sums, lambda sums: sums.sum(1, dtype=np.float64) / len(data))
+        told = fetch(told, lambda told: _over_all(told, len(data)))
     statistics = {name: told[:, index] for index, name in enumerate(LATENT_STATISTICS)}
     return Encoded(means, logvar, nll, kl, kl.sum(-1) if own is None else own, statistics, each)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxvae import latents
 from jaxvae.data.grid import Dataset
-from jaxvae.metrics.scoring import LANES_AT_ONCE
+from jaxvae.metrics.scoring import default_at_once
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import LANE, make_mesh
 from jaxvae.training import memory
@@ -43,10 +43,19 @@ def needed(num_lanes: int, code: int) -> Memory:
     """Return what it takes to score lanes side by side whose codes take so many bytes each."""
     mesh = make_mesh(num_lanes, sharing=True)
     platform, a_device = mesh.devices.flat[0].platform, -(-num_lanes // mesh.shape[LANE])
-    taken = code * (COPIES.get(platform, OTHER_COPIES) * a_device + WORK * min(LANES_AT_ONCE, a_device))
+    taken = code * (COPIES.get(platform, OTHER_COPIES) * a_device + WORK * min(default_at_once(mesh), a_device))
     if platform == "cpu":
         return Memory(0, taken * mesh.shape[LANE])
     return Memory(taken, 0)
+
+
+def convenient(num_lanes: int) -> int:
+    """Return how many of so many lanes are best scored at a time where memory allows all.
+
+    On a CPU one a device: more are no faster, and what is compiled for one is there for sweeps of all sizes.
+    """
+    mesh = make_mesh(num_lanes, sharing=True)
+    return mesh.shape[LANE] if mesh.devices.flat[0].platform == "cpu" else num_lanes
 
 
 def most_at_once(num_lanes: int, code: int) -> int:

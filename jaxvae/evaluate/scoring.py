@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from jaxvae import latents, metrics, models, objectives
+from jaxvae import latents, ledger, metrics, models, objectives
 from jaxvae.data.grid import Dataset
 from jaxvae.data.splitting import in_any_order, rows_of
 from jaxvae.evaluate import parts
@@ -17,15 +17,30 @@ from jaxvae.evaluate.known import factors_of
 from jaxvae.evaluate.objective_loss import loss_in_place
 from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.reopened import check_fit, evaluation_set
-from jaxvae.evaluate.showcases import showcases
-from jaxvae.evaluate.siblings import compare_siblings, kept_points
+from jaxvae.evaluate.showcases import known_rows, showcases
+from jaxvae.evaluate.siblings import compare_siblings, kept_points, rows_of_lanes
 from jaxvae.evaluate.unseen import columns, score_apart, seen_images, seen_in_training
 from jaxvae.metrics.checking import as_names
 from jaxvae.metrics.scoring import MAX_VALUES
 from jaxvae.parallel import hosts, machine
 from jaxvae.parallel.lanes import fetch, put_everywhere
 from jaxvae.saved.sweep import SavedSweep
-from jaxvae.types import Hypers, InputError, Metric, Networks, Program, Results, TrainState, Watch, in_32_bits, look_up
+from jaxvae.types import (
+    Hypers,
+    InputError,
+    Metric,
+    Networks,
+    Program,
+    Results,
+    Showcase,
+    TrainState,
+    Watch,
+    in_32_bits,
+    look_up,
+)
+
+SIBLINGS, CLUSTERS, APART = "siblings", "clusters", "seen and unseen"
+"""What the ledger calls scores that are worked out for several metrics at once."""
 
 MAX_CLASSES = 1_000
 """Values of all labels together up to which metrics of labels are computed in a sweep: a linear probe's time and memory
@@ -247,10 +262,12 @@ def evaluate(
     without_clusters = _without_clusters(sweep, names)
     names = tuple(name for name in names if name not in without_clusters)
     some, seen = None if trained_on is None else _some(sweep, trained_on), seen_images(sweep, data)
-    waves = [_score_wave(sweep, number, data, some, names, seen, say) for number in range(sweep.num_waves)]
+    to_show = known_rows(data, len(sweep.lanes) * max(latents.number_scored(p) for p in sweep.programs))
+    waves = [_score_wave(sweep, number, data, some, names, seen, to_show, say) for number in range(sweep.num_waves)]
     scored = _joined(waves)
     rows = scored.rows
-    without_siblings = _compare(sweep, scored, names)
+    with ledger.part(ledger.SCORE + SIBLINGS):
+        without_siblings = _compare(sweep, scored, names)
     if not any(objectives.objective(lane["objective"]).has_own_prior for lane in sweep.lanes):
         for row in rows:
             del row["kl_standard"]
@@ -273,11 +290,18 @@ def evaluate(
         history=sweep.history,
         kl_per_latent=_side_by_side(scored.kl_per_latent),
         latent_statistics=statistics,
-        showcases=showcases(sweep, ranked, scored.kl_per_latent, data) if hosts.is_first() else [],
+        showcases=_showcases(sweep, ranked, scored, data),
         factor_names=data.factor_names if data.annotation == "factors" else (),
         main_score=main_score,
         ranked=ranked,
     )
+
+
+def _showcases(sweep: SavedSweep, ranked: Sequence[int], scored: "_Scored", data: Dataset) -> list[Showcase]:
+    if not hosts.is_first():
+        return []
+    with ledger.part("show"):
+        return showcases(sweep, ranked, scored.kl_per_latent, data, scored.shown)
 
 
 class _Scored(NamedTuple):
@@ -287,6 +311,7 @@ class _Scored(NamedTuple):
     kl_per_latent: list[np.ndarray]  # [D] nats, mean over the evaluation set, to the architecture's own prior
     latent_statistics: list[dict[str, np.ndarray]]  # {name: [D]}
     points: list[np.ndarray]  # codes [P, D] to compare siblings on; [] where no metric asks
+    shown: list[np.ndarray]  # codes [P, D] to be shown; [] where all lanes' would take too much
 
 
 class _Trained(NamedTuple):
@@ -324,11 +349,13 @@ def _score_wave(
     trained_on: _Trained | None,
     names: Sequence[str],
     seen: Sequence[np.ndarray] | None,
+    shown_rows: np.ndarray | None,
     say: Callable[[str], None],
 ) -> _Scored:
     """Encode the data with every lane of a wave, and score each by itself.
 
-    `seen` are the images that each lane of the sweep has seen; None where all of them saw all.
+    `seen` are the images that each lane of the sweep has seen; None where all of them saw all. `shown_rows` are the
+    images whose codes are kept.
     """
     machine.forget_compiled()
     program, lanes, networks = sweep.wave(number)
@@ -342,9 +369,11 @@ def _score_wave(
     apart = f", {most} at a time as memory allows" if most < len(lanes) else ""
     say(f"scoring {program.objective}_{program.architecture}, {len(lanes)} lanes on {len(data):,} images{apart}")
 
+    most = min(most, parts.convenient(len(lanes)))
+
     def score(start: int, stop: int, size: int) -> _Scored:
         own = parts.part_of((hypers, networks), start, stop, size)
-        return _score_lanes(program, lanes[start:stop], *own, data, trained_on, names, seen)
+        return _score_lanes(program, lanes[start:stop], *own, data, trained_on, names, seen, shown_rows)
 
     try:
         return _joined(parts.in_parts(len(lanes), most, score, say))
@@ -365,6 +394,7 @@ def _score_lanes(
     trained_on: _Trained | None,
     names: Sequence[str],
     seen: Sequence[np.ndarray] | None,
+    shown_rows: np.ndarray | None,
 ) -> _Scored:
     """Encode the data with some lanes of a wave, and score each; hypers and networks may hold more, to pad."""
     of_one = _those(names, lambda metric: metric.of_codes)
@@ -374,7 +404,9 @@ def _score_lanes(
     means, factors = encoded.means, factors_of(data)
     scores = losses(program, encoded)
     scores |= metrics.score_lanes(means, factors, of_one, seed=0, logvar=encoded.logvar)
-    scores |= score_clusters(program, networks, means, factors, of_clusters)
+    if of_clusters:
+        with ledger.part(ledger.SCORE + CLUSTERS):
+            scores |= score_clusters(program, networks, means, factors, of_clusters)
     if trained_on is not None:
         scores[GAP] = _elbo_of_seen(program, lanes, hypers, networks, trained_on) - scores["elbo"][: len(lanes)]
     rows = [
@@ -382,13 +414,15 @@ def _score_lanes(
         for index, lane in enumerate(lanes)
     ]
     if seen is not None:
-        apart = score_apart(encoded, data, [seen[lane["lane"]] for lane in lanes], of_one)
+        with ledger.part(ledger.SCORE + APART):
+            apart = score_apart(encoded, data, [seen[lane["lane"]] for lane in lanes], of_one)
         rows = [row | own for row, own in zip(rows, apart, strict=True)]
     points = kept_points(means)[: len(lanes)] if _those(names, lambda metric: metric.of_siblings) else []
+    shown = [] if shown_rows is None else rows_of_lanes(means, shown_rows)[: len(lanes)]
     statistics = [
         {name: values[index] for name, values in encoded.latent_statistics.items()} for index in range(len(lanes))
     ]
-    return _Scored(rows, list(encoded.kl_per_latent[: len(lanes)]), statistics, points)
+    return _Scored(rows, list(encoded.kl_per_latent[: len(lanes)]), statistics, points, shown)
 
 
 def _without_clusters(sweep: SavedSweep, names: Sequence[str]) -> dict[str, str]:

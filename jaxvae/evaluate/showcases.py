@@ -18,12 +18,19 @@ from jaxvae.types import LabelSwap, Showcase, in_32_bits
 
 SHOWN_IMAGES = 8
 MAP_POINTS = 10_000  # for the map of information, as many as MIG draws
+MOST_KEPT = 2**27  # bytes of codes that are kept of all lanes, so that those on show need not be encoded again
 SWAPPED_LABELS = 6  # of a data set with more, the first
 SWAPPED_VALUES = 12  # of a label with more, evenly spread
 TRAVERSAL_VALUES = np.linspace(-2.0, 2.0, 9)
 
 
-def showcases(sweep: SavedSweep, ranked: Sequence[int], kl: Sequence[np.ndarray], data: Dataset) -> list[Showcase]:
+def showcases(
+    sweep: SavedSweep,
+    ranked: Sequence[int],
+    kl: Sequence[np.ndarray],
+    data: Dataset,
+    codes: Sequence[np.ndarray] = (),
+) -> list[Showcase]:
     """Put the best, the median and the worst of the ranked lanes on show.
 
     Args:
@@ -31,6 +38,7 @@ def showcases(sweep: SavedSweep, ranked: Sequence[int], kl: Sequence[np.ndarray]
         ranked: numbers of lanes, best first.
         kl: of each lane of the sweep the KL per latent [D], nats, mean over the evaluation set.
         data: the evaluation set.
+        codes: of each lane [P, D] of the images at `known_rows`; () to encode those of the lanes on show.
     """
     if not ranked:
         return []
@@ -39,16 +47,30 @@ def showcases(sweep: SavedSweep, ranked: Sequence[int], kl: Sequence[np.ndarray]
     # Golden-ratio steps: evenly through the set, and in step with no factor of a grid.
     indices = (np.arange(1, SHOWN_IMAGES + 1) * 0.6180339887 % 1.0 * len(data)).astype(int)
     lanes = {title: ranked[place] for place, title in sorted(chosen.items())}
-    return [put_on_show(title, lane, sweep.model(lane), kl[lane], data, indices) for title, lane in lanes.items()]
+    return [
+        put_on_show(title, lane, sweep.model(lane), kl[lane], data, indices, codes[lane] if len(codes) else None)
+        for title, lane in lanes.items()
+    ]
 
 
-def put_on_show(title: str, lane: int, model: Model, kl: np.ndarray, data: Dataset, indices: np.ndarray) -> Showcase:
-    """Put a lane's model on show: on the images [n] at `indices`, and codes and information on more of the data."""
+def put_on_show(
+    title: str,
+    lane: int,
+    model: Model,
+    kl: np.ndarray,
+    data: Dataset,
+    indices: np.ndarray,
+    codes: np.ndarray | None = None,
+) -> Showcase:
+    """Put a lane's model on show: on the images [n] at `indices`, and codes and information on more of the data.
+
+    `codes` [P, D] are those of the images at MAP_POINTS rows, where they are at hand.
+    """
     images = np.asarray(data.batch(jnp.asarray(indices)))
     labels = labels_for(model, data, indices)
     means, _ = model.encode(images, labels)
     middle = len(images) // 2
-    told = known_codes(model, data) if data.annotation == "factors" else None
+    told = known_codes(model, data, codes) if data.annotation == "factors" else None
     return Showcase(
         title=title,
         lane=lane,
@@ -85,10 +107,23 @@ def label_swaps(model: Model, images: np.ndarray, labels: np.ndarray | None, dat
     return tuple(found)
 
 
-def known_codes(model: Model, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
+def known_rows(data: Dataset, num_latents: int) -> np.ndarray | None:
+    """Return the images i32[P] whose codes are looked at with their factors, those that MIG draws.
+
+    None where there are no factors, or the codes of that many latents, of all lanes together, take too much to be kept.
+    """
+    rows = _map_rows(data)
+    return rows if data.annotation == "factors" and 4 * len(rows) * num_latents <= MOST_KEPT else None
+
+
+def _map_rows(data: Dataset) -> np.ndarray:
+    return np.asarray(draw_distinct(jax.random.key(0), len(data), MAP_POINTS))
+
+
+def known_codes(model: Model, data: Dataset, codes: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Return codes f32[P, D], means of the latents that are scored, and factors i32[P, K], of points that MIG draws."""
-    rows = np.asarray(draw_distinct(jax.random.key(0), len(data), MAP_POINTS))
-    return means_of(model, data, rows), np.asarray(data.factors[rows])
+    rows = _map_rows(data)
+    return means_of(model, data, rows) if codes is None else codes, np.asarray(data.factors[rows])
 
 
 @in_32_bits

@@ -8,13 +8,23 @@ import numpy as np
 
 from jaxvae import metrics
 from jaxvae.parallel.lanes import fetch
+from jaxvae.types import remember
 
 
 def kept_points(means: jax.Array) -> list[np.ndarray]:
     """Return, lane by lane, the codes [P, D] of the images that siblings are compared on; all lanes see the same."""
-    points = metrics.sibling_points(means.shape[1], seed=0)
-    take = jax.jit(lambda means, points: means[:, points], out_shardings=means.sharding)
-    return list(fetch(take(means, points)))
+    return rows_of_lanes(means, metrics.sibling_points(means.shape[1], seed=0))
+
+
+def rows_of_lanes(means: jax.Array, rows: np.ndarray) -> list[np.ndarray]:
+    """Return, lane by lane, the codes [P, D] at rows i32[P] of codes [R, N, D] that lie on the devices."""
+    return list(fetch(_taking(means.sharding)(means, rows)))
+
+
+@remember
+def _taking(sharding: jax.sharding.Sharding):
+    """Return the jitted (codes [R, N, D], rows [P]) -> [R, P, D], which stay where they are."""
+    return jax.jit(lambda codes, rows: codes[:, rows], out_shardings=sharding)
 
 
 def compare_siblings(

@@ -2,11 +2,15 @@
 
 import functools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
+from jaxvae import ledger
 from jaxvae.arguments import as_array
 from jaxvae.learners.grouping import group_rows_on_host
 from jaxvae.metrics.checking import (
@@ -22,10 +26,11 @@ from jaxvae.metrics.checking import (
 from jaxvae.metrics.rows import draw_distinct
 from jaxvae.metrics.table import METRICS
 from jaxvae.metrics.udr import NUM_POINTS
-from jaxvae.parallel.lanes import fetch, mesh_of, split_lanes, spread
-from jaxvae.types import Factors, InputError, in_32_bits, look_up
+from jaxvae.parallel.lanes import LANE, fetch, make_mesh, mesh_of, put_everywhere, split_lanes, spread
+from jaxvae.parallel.machine import RUN_ONCE, num_cores
+from jaxvae.types import Factors, InputError, in_32_bits, look_up, remember
 
-LANES_AT_ONCE = 8  # that a device scores side by side
+LANES_AT_ONCE = 8  # that a device which is no CPU scores side by side
 
 MAX_VALUES = 16_384  # of all factors together; contingency tables hold a column for each
 
@@ -120,9 +125,9 @@ def score_lanes(
     *,
     test=None,
     logvar=None,
-    lanes_at_once: int = LANES_AT_ONCE,
+    lanes_at_once: int | None = None,
 ) -> dict[str, np.ndarray]:
-    """Score the codes of R lanes in one compiled call; every lane sees the same draws, so that lanes compare.
+    """Score the codes of R lanes by compiled programs; every lane sees the same draws, so that lanes compare.
 
     Codes that lie on several devices are scored there, each device its share of the lanes.
 
@@ -133,7 +138,8 @@ def score_lanes(
         seed: of the points that metrics draw.
         test: None, or held-out points (codes f32[R, M, D], factors of the M rows).
         logvar: None, or log-variances f32[R, N, D] beside the means; only looked at where a metric needs them.
-        lanes_at_once: upper bound on the lanes that a device scores side by side; more need more memory.
+        lanes_at_once: lanes that a device scores side by side; more need more memory. By default one on a CPU and
+            LANES_AT_ONCE elsewhere. What is compiled depends on it, and not on how many lanes there are.
 
     Returns:
         f32[R] for every key of every metric asked for; NaN for lanes whose codes, or whose log-variances where they
@@ -159,17 +165,15 @@ def score_lanes(
     names = checked_names(names, factors.sizes, logvar is not None, continuous)
     if not any(METRICS[name].needs_logvar for name in names):
         logvar = None
-    num_lanes, mesh = codes.shape[0], mesh_of(codes)
-    if mesh is not None:
-        codes = spread(codes, mesh)
-        logvar = None if logvar is None else spread(logvar, mesh)
-        test = test and (spread(test[0], mesh), test[1])
-    every_lane = (codes, logvar, test and test[0])
+    num_lanes, mesh = codes.shape[0], mesh_of(codes) or make_mesh(1)
+    every_lane = tuple(
+        None if leaf is None else spread(leaf, mesh) for leaf in (codes, logvar, None if test is None else test[0])
+    )
     if any(METRICS[name].fixes_factors for name in names):
         factors, test = group_rows_on_host(factors), test and (test[0], group_rows_on_host(test[1]))
-    shared = (factors, jax.random.key(seed), test and test[1])
-    scores = fetch(_score_lanes(shared, every_lane, names=names, lanes_at_once=lanes_at_once, mesh=mesh))
-    # Compiled functions hand dicts back in alphabetical order; this is the order that was asked for.
+    shared = (factors, jax.random.key_data(jax.random.key(seed)), test and test[1])
+    at_once = 1 if num_lanes == 1 else max(1, lanes_at_once or default_at_once(mesh))
+    scores = _score_each(names, mesh, at_once, shared, every_lane)
     return {key: scores[key][:num_lanes] for name in names for key in METRICS[name].keys}
 
 
@@ -232,39 +236,103 @@ def _score_siblings(codes, kl, key, *, names):
     return scores
 
 
-@functools.partial(jax.jit, static_argnames=("names", "lanes_at_once", "mesh"))
-def _score_lanes(shared, every_lane, *, names, lanes_at_once, mesh):
-    """Score lanes, every leaf of every_lane [R, ...], with what they share (factors, key, test factors or None)."""
+class _Asked(NamedTuple):
+    """What a metric is compiled for: everything that its program depends on."""
 
-    def score_every(shared, every_lane):
-        # Lanes in equal batches: a remainder would compile everything a second time.
-        num_lanes = len(every_lane[0])
-        at_once = max(count for count in range(1, max(1, lanes_at_once) + 1) if num_lanes % count == 0)
-        score = functools.partial(_score_lane, names, shared)
-        if at_once == num_lanes:
-            return jax.vmap(score)(every_lane)
-        return jax.lax.map(score, every_lane, batch_size=at_once)
-
-    if mesh is None:
-        return score_every(shared, every_lane)
-    # Left to the partitioner, a loop over lanes would visit the devices one by one.
-    return split_lanes(score_every, mesh)(shared, every_lane)
+    name: str
+    mesh: Mesh
+    at_once: int  # lanes that each device scores side by side
 
 
-def _score_lane(names, shared, lane):
-    """Return every score of one lane (codes, log-variances or None, test codes or None)."""
+def default_at_once(mesh: Mesh) -> int:
+    """Return how many lanes a device scores side by side: the same for sweeps of all sizes, so that one compile serves.
+
+    One on a CPU, where side by side is no faster and compiles for longer.
+    """
+    return 1 if mesh.devices.flat[0].platform == "cpu" else LANES_AT_ONCE
+
+
+def _score_each(names, mesh, at_once, shared, every_lane) -> dict[str, np.ndarray]:
+    """Score lanes, every leaf of every_lane [R, …], by one metric after another; return {key: f32[R]}."""
+    shared = put_everywhere(shared, mesh)
+    taken = _take(mesh, at_once)
+    first = taken(every_lane, np.int32(0))
+    programs = _compiled([_Asked(name, mesh, at_once) for name in names], shared, first)
+    a_device = len(every_lane[0]) // mesh.shape[LANE]
+    scores = {}
+    for name, program in programs.items():
+        with ledger.part(ledger.SCORE + name):
+            parts = [
+                program(shared, first if start == 0 else taken(every_lane, np.int32(start)))
+                for start in range(0, a_device, at_once)
+            ]
+            found = fetch(parts)
+        for key in found[0]:
+            by_device = np.concatenate([part[key].reshape(-1, at_once) for part in found], axis=1)
+            scores[key] = by_device[:, :a_device].reshape(-1)
+    return scores
+
+
+@remember
+def _take(mesh: Mesh, at_once: int):
+    """Return the jitted (lanes [R, …], start) -> of each device's lanes those from `start` on, at_once of them.
+
+    Past the last one it is repeated.
+    """
+
+    def take(start, lanes):
+        rows = jnp.minimum(start + jnp.arange(at_once), len(jax.tree.leaves(lanes)[0]) - 1)
+        return jax.tree.map(lambda leaf: leaf[rows], lanes)
+
+    split = split_lanes(take, mesh)
+    return jax.jit(lambda lanes, start: split(start, lanes))
+
+
+def _compiled(asked: Sequence[_Asked], shared, lanes) -> dict[str, jax.stages.Compiled]:
+    """Return the program of each metric for such arrays, those that are not there yet compiled side by side."""
+    shapes = jax.tree.map(_shape, (shared, lanes))
+    leaves, structure = jax.tree.flatten(shapes)
+    known = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
+    programs = {one.name: _programs(one).get(known) for one in asked}
+    lacking = [one for one in asked if programs[one.name] is None]
+    if not lacking:
+        return programs
+    with ledger.part(ledger.COMPILE), ThreadPoolExecutor(min(len(lacking), num_cores())) as pool:
+        # Tracing is Python's work, one after another; compiling is not, and one program does not fill two cores.
+        waiting = {one: pool.submit(_lowered(one, shapes).compile) for one in lacking}
+        for one, program in waiting.items():
+            programs[one.name] = _programs(one)[known] = program.result()
+    return programs
+
+
+@remember
+def _programs(asked: _Asked) -> dict[Any, jax.stages.Compiled]:
+    """Return what is compiled of a metric, by the shapes it is for."""
+    return {}
+
+
+def _shape(leaf) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+
+
+def _lowered(asked: _Asked, shapes) -> jax.stages.Lowered:
+    """Trace a metric of some lanes of each device, every leaf [R, …], with what they share."""
+
+    def score_each(shared, lanes):
+        return jax.vmap(functools.partial(_score_lane, asked.name, shared))(lanes)
+
+    return jax.jit(split_lanes(score_each, asked.mesh), compiler_options=RUN_ONCE).lower(*shapes)
+
+
+def _score_lane(name, shared, lane):
+    """Return every score by a metric of one lane (codes, log-variances or None, test codes or None)."""
     factors, key, test_factors = shared
     codes, logvar, test_codes = lane
-    finite = jnp.isfinite(codes).all()
-    test = None
+    known, test, metric, more = jnp.isfinite(codes).all(), None, METRICS[name], {}
     if test_factors is not None:
-        finite &= jnp.isfinite(test_codes).all()
+        known &= jnp.isfinite(test_codes).all()
         test = (test_codes.astype(jnp.float32), test_factors)
-    scores = {}
-    for name in names:
-        metric, known, more = METRICS[name], finite, {}
-        if metric.needs_logvar:
-            known, more = finite & jnp.isfinite(logvar).all(), {"logvar": logvar.astype(jnp.float32)}
-        found = metric.function(codes.astype(jnp.float32), factors, key, test=test, **more)
-        scores |= {key: jnp.where(known, value, jnp.nan) for key, value in found.items()}
-    return scores
+    if metric.needs_logvar:
+        known, more = known & jnp.isfinite(logvar).all(), {"logvar": logvar.astype(jnp.float32)}
+    found = metric.function(codes.astype(jnp.float32), factors, jax.random.wrap_key_data(key), test=test, **more)
+    return {key: jnp.where(known, value, jnp.nan) for key, value in found.items()}

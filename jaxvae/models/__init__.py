@@ -1,5 +1,6 @@
 """Encoders, decoders and likelihoods, by name."""
 
+import dataclasses
 from collections.abc import Callable
 
 from jaxvae.latents import GROUPS_PER_SCALE
@@ -65,6 +66,15 @@ def needs_labels(name: str) -> bool:
 def sizes(name: str) -> tuple[Size, ...]:
     """Return the static sizes that an architecture declares; raises InputError as `parse` does."""
     return ARCHITECTURES[parse(name)[1]].sizes
+
+
+def network_of(program: Program) -> Program:
+    """Return the program of the same networks and likelihood, and of no objective of their own.
+
+    What only runs networks is the same for all objectives of an architecture, and is compiled once by this.
+    """
+    own = {size.name: size.of(program) for size in sizes(program.architecture)}
+    return dataclasses.replace(program, objective="vae", batch_size=1, sizes=own)
 
 
 def build(program: Program) -> VAE | HierarchicalVAE:

@@ -6,6 +6,7 @@ from jaxvae.report.notebook import notebook_table
 from jaxvae.report.page import explained, write_report
 from jaxvae.report.plots import PLOTS
 from jaxvae.report.saving import save_figures, write_all
+from jaxvae.report.spent import time_line
 from jaxvae.report.summary import summary
 from jaxvae.report.terminal import terminal_table
 
@@ -16,6 +17,7 @@ __all__ = [
     "save_figures",
     "summary",
     "terminal_table",
+    "time_line",
     "write_all",
     "write_navigation",
     "write_report",

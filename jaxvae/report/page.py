@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from jaxvae.report import document, tables, wording
+from jaxvae.report import document, spent, tables, wording
 from jaxvae.report.plots import PLOTS
 from jaxvae.report.summary import summary
 from jaxvae.types import Results
@@ -26,7 +26,7 @@ def write_report(
         figures: {name: path of a PNG} as `save_figures` returns them; they are copied into the page.
     """
     sections = [_figure_sections(figures), _methods(results), _settings(results), _lanes(results), _omitted(results)]
-    sections += [_spec(results), _environment(results)]
+    sections += [_spec(results), _spent(results), _environment(results)]
     studied = ", ".join(results.spec.get("objectives", ())) or "a sweep"
     title = f"{studied} on {results.spec['dataset']}" if results.spec.get("dataset") else studied
     return document.write(path, title, _head(results), [section for group in sections for section in group])
@@ -101,8 +101,16 @@ def _spec(results: Results) -> list[document.Section]:
     return [("spec", "How it was made", content + document.pairs(results.spec))]
 
 
+def _spent(results: Results) -> list[document.Section]:
+    found = results.environment.get("spent")
+    if not isinstance(found, Mapping) or not found:
+        return []
+    note = "Of the command that wrote this page, up to writing it; training that was done before is not in it."
+    return [("spent", "Where the time went", document.note(note) + spent.table(found))]
+
+
 def _environment(results: Results) -> list[document.Section]:
-    rest = {k: _environment_value(k, v) for k, v in results.environment.items() if k != "command"}
+    rest = {k: _environment_value(k, v) for k, v in results.environment.items() if k not in ("command", "spent")}
     return [("environment", "Where it ran", document.pairs(rest))] if rest else []
 
 

@@ -1,5 +1,6 @@
 """Puts table, figures and page on disk, each whole or not at all. Knows no plot by name."""
 
+import dataclasses
 import logging
 import os
 import pathlib
@@ -8,7 +9,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from jaxvae import files
+from jaxvae import files, ledger
 from jaxvae.arguments import as_path
 from jaxvae.report import style
 from jaxvae.report.page import write_report
@@ -43,9 +44,14 @@ def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[st
 def write_all(results: Results, directory: pathlib.Path) -> pathlib.Path:
     """Write results.csv, figures/ and report.html of a scored sweep into its folder; return the report's path."""
     directory = as_path("the folder of a report", directory)
-    write_table(directory / "results.csv", results.columns, results.lanes)
-    figures = save_figures(results, directory / "figures")
-    return write_report(results, directory / "report.html", figures)
+    with ledger.part("write"):
+        write_table(directory / "results.csv", results.columns, results.lanes)
+    with ledger.part("draw"):
+        figures = save_figures(results, directory / "figures")
+    if spent := ledger.seconds():
+        results = dataclasses.replace(results, environment=results.environment | {"spent": spent})
+    with ledger.part("write"):
+        return write_report(results, directory / "report.html", figures)
 
 
 def write_table(path: pathlib.Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -26,6 +26,7 @@ DASHES = ("-", (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (1, 3)))  # plain "--" 
 ALARM = "#B00020"
 FAINT = "#8A8A8A"
 DPI = 150
+PADDING = 0.1  # inches around a figure
 PANEL = (3.3, 2.7)  # inches
 MAX_WIDTH = 13.5  # inches; on a page a wider figure shrinks its letters below those of the text
 
@@ -80,6 +81,8 @@ def _show_as_written(made: Figure) -> None:
     formulas = set()
     for axis in made.findobj(Axis):
         formulas.add(axis.offsetText)
+        if isinstance(axis.get_major_formatter(), ScalarFormatter):
+            _write_ticks_plainly(axis.get_major_formatter())
         for formatter, ticks in (
             (axis.get_major_formatter(), axis.get_major_ticks()),
             (axis.get_minor_formatter(), axis.get_minor_ticks()),
@@ -89,6 +92,23 @@ def _show_as_written(made: Figure) -> None:
     for text in made.findobj(Text):
         if text not in formulas:
             text.set_parse_math(False)
+
+
+def _write_ticks_plainly(formatter: ScalarFormatter) -> None:
+    """Keep formulas for the power of ten beside an axis: of numbers along it each takes a hundredth of a second."""
+    offset = formatter.get_offset
+    if not formatter.get_useMathText():
+        return
+
+    def as_formula() -> str:
+        formatter.set_useMathText(True)
+        try:
+            return offset()
+        finally:
+            formatter.set_useMathText(False)
+
+    formatter.set_useMathText(False)
+    formatter.get_offset = as_formula
 
 
 class Drawing(Figure):
@@ -102,7 +122,18 @@ class Drawing(Figure):
 def as_png(made: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file."""
     file = io.BytesIO()
-    made.savefig(file, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.1)
+    engine, dpi = made.get_layout_engine(), made.get_dpi()
+    made.set_dpi(DPI)
+    try:
+        # What savefig does for "tight", but without drawing everything once only to lay it out.
+        if engine is not None:
+            engine.execute(made)
+            made.set_layout_engine("none")
+        whole = made.get_tightbbox().padded(PADDING)
+        made.savefig(file, format="png", dpi=DPI, bbox_inches=whole)
+    finally:
+        made.set_dpi(dpi)
+        made.set_layout_engine(engine)
     return file.getvalue()
 
 

@@ -18,9 +18,13 @@ from jaxvae.saved import export
 from jaxvae.types import InputError, Networks, Program, in_32_bits, remember
 
 
-@remember
 def _compiled(program: Program, method: str):
-    """Return jitted (variables, x, labels) -> method of the architecture; shared by every model of a program."""
+    """Return jitted (variables, x, labels) -> method of the architecture; shared by every model of its kind."""
+    return _compiled_network(models.network_of(program), method)
+
+
+@remember
+def _compiled_network(program: Program, method: str):
     module = models.build(program)
     return jax.jit(lambda variables, x, labels: module.apply(variables, x, labels, method=method))
 

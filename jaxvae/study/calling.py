@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jaxvae import data as datasets
-from jaxvae import models, plugins
+from jaxvae import ledger, models, plugins
 from jaxvae.arguments import as_path, shortened
 from jaxvae.asked import axes, spec
 from jaxvae.asked.declared import every_size
@@ -208,7 +208,7 @@ def _command(chosen: spec.Spec) -> str:
 
 def _run(job: Job, path: pathlib.Path, how: dict[str, Any], say: Callable[[str], None]) -> Sweep:
     try:
-        with hosts.as_one():
+        with hosts.as_one(), ledger.opened():
             return run(job, path, **how, say=say)
     except loop.Interrupted as stop:
         if stop.args[0] == signal.SIGINT:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxvae import data, evaluate, plugins, report
+from jaxvae import data, evaluate, ledger, plugins, report
 from jaxvae.asked import schedules, spec
 from jaxvae.data import Dataset, rules
 from jaxvae.lane import seeing
@@ -76,11 +76,13 @@ def check_named(chosen: spec.Spec, command: str) -> Job:
         InputError: as `check`, or the data set is not there.
     """
     source = look_up("data set", chosen.dataset, data.DATASETS)
-    train = data.load(chosen.dataset, "train", chosen.data_dir)
+    with ledger.part("data"):
+        train = data.load(chosen.dataset, "train", chosen.data_dir)
     if chosen.validation:
         return check_split(chosen, train, "the training split", command)
     split = source.evaluation_split
-    evaluation = train if split == "train" else data.load(chosen.dataset, split, chosen.data_dir)
+    with ledger.part("data"):
+        evaluation = train if split == "train" else data.load(chosen.dataset, split, chosen.data_dir)
     return check(chosen, train, evaluation, evaluated_on=f"{split} split", command=command)
 
 
@@ -125,7 +127,8 @@ def run(
     """
     check_name(path)
     try:
-        return _run(job, path, resume, overwrite, go_back, terminal.steady(say))
+        with ledger.opened():
+            return _run(job, path, resume, overwrite, go_back, terminal.steady(say))
     except Exception as error:
         if isinstance(error, InputError) or not memory.is_exhausted(error):
             raise
@@ -176,9 +179,13 @@ def check_name(path: pathlib.Path) -> None:
 def publish(results: Results, path: pathlib.Path, say: Callable[[str], None]) -> None:
     """Write a scored sweep's table, figures and report into its folder, and print the table."""
     report.write_all(results, path)
+    spent = {name: round(seconds, 3) for name, seconds in ledger.seconds().items()}
+    kept = read_run(path)
+    tables.write_json(path / "run.json", kept | {"environment": kept.get("environment", {}) | {"spent": spent}})
     say(report.terminal_table(results))
     for metric, reason in results.omitted.items():
         say(f"left out: {metric} ({reason})")
+    say(report.time_line(spent))
     say(f"report: {path / 'report.html'}")
 
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxvae import ledger
 from jaxvae.asked.spec import Group, Spec
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel import hosts, machine, terminal
@@ -192,7 +193,8 @@ def _train_wave(run: Run, wave: Wave, title: str, *, known_to_fit: bool) -> bool
         while underway.step < run.spec.steps:
             _go_on(run, underway)
         saver = underway.saver
-        saver.wait()
+        with ledger.part("save"):
+            saver.wait()
         run.say(f"  trained in {clock(saver.seconds())}{f', scored in {clock(saver.paused)}' if run.watch else ''}")
         return True
 
@@ -267,7 +269,8 @@ def _go_on(run: Run, underway: _Underway) -> None:
         Interrupted: a signal asked to stop; the wave is saved.
     """
     num = min(underway.chunk, run.steps_to_stop(underway.step))
-    spent = _take_steps(underway, num)
+    with ledger.part("train"):
+        spent = _take_steps(underway, num)
     # The first process's clock is all processes' clock; a signal to any of them stops all.
     clocks = hosts.gather([_next_chunk(num, spent), underway.saver.due(), run.stop.received])
     underway.chunk, save_due, _ = clocks[0]
@@ -279,8 +282,9 @@ def _go_on(run: Run, underway: _Underway) -> None:
         _record(run, history.rows(underway.wave, underway.step, columns))
     underway.progress.show(underway.step, num, spent, underway.status[: len(underway.wave.lanes)])
     if save_due or asked_to_stop or underway.step == run.spec.steps:
-        run.history.sync()
-        underway.saver.save(underway.step, underway.state, underway.window.sums)
+        with ledger.part("save"):
+            run.history.sync()
+            underway.saver.save(underway.step, underway.state, underway.window.sums)
     if asked_to_stop:
         underway.saver.wait()
         raise Interrupted(asked_to_stop)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxvae import ledger
 from jaxvae.data.grid import Dataset
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import LANE, make_mesh, pad_lanes, padded_size, put_everywhere, put_lanes
@@ -73,7 +74,8 @@ def place(
         return need, room
 
     fitting(memory.need(state, mesh))  # compiling takes seconds, and what it would say is known already
-    steps = sweep.steps_for(program, mesh, mode, size, data)
+    with ledger.part(ledger.COMPILE):
+        steps = sweep.steps_for(program, mesh, mode, size, data)
     return Placed(program, mesh, size, data, steps, *fitting(memory.need(state, mesh, memory.size_of(data), steps)))
 
 

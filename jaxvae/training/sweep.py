@@ -13,6 +13,7 @@ from jaxvae.data.grid import Dataset
 from jaxvae.lane import step as single
 from jaxvae.parallel import hosts
 from jaxvae.parallel.lanes import LANE, over_lanes, update_lanes
+from jaxvae.parallel.machine import RUN_ONCE
 from jaxvae.types import Hypers, Logs, Program, TrainState, remember
 
 
@@ -64,7 +65,7 @@ def log_names(program: Program, data: Dataset, hypers: Hypers) -> tuple[str, ...
 def compiled_init(program: Program, mesh: Mesh) -> Callable[[Hypers], TrainState]:
     """Return the jitted (hypers [R]) -> state [R]; always by map, so that lanes start alike however they then run."""
     lifted = over_lanes(lambda _, hypers: single.init_state(program, hypers), mesh, "map")
-    return jax.jit(lambda hypers: lifted((), hypers))
+    return jax.jit(lambda hypers: lifted((), hypers), compiler_options=RUN_ONCE)
 
 
 @remember

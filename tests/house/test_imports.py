@@ -8,7 +8,7 @@ from conftest import ROOT
 
 FLOORS = [
     {"types", "version", "words"},
-    {"arguments", "commands", "files"},
+    {"arguments", "commands", "files", "ledger"},
     {"parallel", "learners", "latents", "data"},
     {"models", "objectives", "metrics"},
     {"lane"},

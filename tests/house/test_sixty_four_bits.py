@@ -22,7 +22,8 @@ NOTHING_IS_COMPUTED = {
     "load": "of a study: reads NumPy arrays",
     "explained": "words",
     **dict.fromkeys(
-        ("notebook_table", "save_figures", "summary", "terminal_table"), "words and pictures of NumPy arrays"
+        ("notebook_table", "save_figures", "summary", "terminal_table", "time_line"),
+        "words and pictures of NumPy arrays",
     ),
     **dict.fromkeys(("write_all", "write_navigation", "write_report"), "words and pictures of NumPy arrays"),
 }

@@ -100,7 +100,7 @@ BAD = [
 def test_bad_codes_get_one_line_and_code_2_before_any_compile(
     arrays, arguments, words, codes, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr(scoring, "_score_lanes", None)
+    monkeypatch.setattr(scoring, "_score_each", None)
     held = {name: array for name, array in (codes | arrays).items() if array is not None}
     np.savez(tmp_path / "codes.npz", **held)
     assert score_file([str(tmp_path / "codes.npz"), *arguments]) == 2

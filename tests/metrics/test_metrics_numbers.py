@@ -81,7 +81,7 @@ OF_CLASSES = [name for name in OF_CLASSES if not METRICS[name].takes_numbers]
 
 @pytest.mark.parametrize("name", OF_CLASSES)
 def test_metrics_of_classes_refuse_continuous_factors_by_name(name, monkeypatch):
-    monkeypatch.setattr(scoring, "_score_lanes", None)
+    monkeypatch.setattr(scoring, "_score_each", None)
     both, names = np.concatenate([CLASSES, CONTINUOUS], axis=1), ["kind", "x", "y"]
     with pytest.raises(InputError, match=rf"'{name}' needs factors that are classes, and factor 'x' is continuous"):
         score(codes_of(both), both, names=name, factor_names=names, logvar=np.zeros((600, 3)))
