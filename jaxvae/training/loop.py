@@ -258,7 +258,7 @@ def _start(
         template = sweep.state_shapes(program, placed.mesh, placed.size)
         state = put_lanes(pad_lanes(as_tree(saved, template), placed.size), placed.mesh)
     else:
-        state = sweep.compiled_init(program, placed.mesh)(hypers)
+        state = placed.init(hypers)
     return placed, hypers, jax.block_until_ready(state), counters
 
 

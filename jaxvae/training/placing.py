@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -27,6 +28,7 @@ class Placed(NamedTuple):
     mesh: Mesh
     size: int  # lanes of the program, those that only pad the devices included
     data: Dataset
+    init: jax.stages.Compiled  # (hypers [size]) -> state [size]
     steps: jax.stages.Compiled  # (data, hypers [size], state [size], num_steps) -> (state [size], sums [size])
     need: Memory
     room: Memory
@@ -74,9 +76,13 @@ def place(
         return need, room
 
     fitting(memory.need(state, mesh))  # compiling takes seconds, and what it would say is known already
-    with ledger.part(ledger.COMPILE):
+    with ledger.part(ledger.COMPILE), ThreadPoolExecutor(1) as other:
+        sweep.lowered_init(program, mesh, size)  # what is traced elsewhere would not see this thread's settings
+        waiting = other.submit(sweep.init_for, program, mesh, size)
         steps = sweep.steps_for(program, mesh, mode, size, data)
-    return Placed(program, mesh, size, data, steps, *fitting(memory.need(state, mesh, memory.size_of(data), steps)))
+        init = waiting.result()
+    whole = memory.need(state, mesh, memory.size_of(data), steps)
+    return Placed(program, mesh, size, data, init, steps, *fitting(whole))
 
 
 def choose(
@@ -153,7 +159,7 @@ def _fit(
                 return size, 0.0
             values = placed.hypers({name: numbers[:size] for name, numbers in hypers.items()})
             advance = functools.partial(placed.steps, placed.data, values)
-            state = together(_first_step, program, placed, values, advance)
+            state = together(_first_step, placed, values, advance)
             return size, sweep.seconds_a_step(advance, state) / size
         except Exception as error:
             if not memory.is_exhausted(error) or (size == 1 and isinstance(error, memory.OutOfMemory)):
@@ -199,8 +205,8 @@ def tightest_process(need: Memory, room: Memory) -> tuple[Memory, Memory]:
     return max(pairs, key=lambda pair: memory.share(*pair))
 
 
-def _first_step(program: Program, placed: Placed, values: Hypers, advance: Callable) -> TrainState:
-    return jax.block_until_ready(advance(sweep.compiled_init(program, placed.mesh)(values), jnp.int32(1)))[0]
+def _first_step(placed: Placed, values: Hypers, advance: Callable) -> TrainState:
+    return jax.block_until_ready(advance(placed.init(values), jnp.int32(1)))[0]
 
 
 def least(program: Program) -> tuple[Memory, Memory]:

@@ -107,6 +107,18 @@ def _steps_for(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Da
     return compiled_steps(program, mesh, mode).lower(data, hypers, state, num_steps).compile()
 
 
+@remember
+def lowered_init(program: Program, mesh: Mesh, num_lanes: int) -> jax.stages.Lowered:
+    """Return `compiled_init` for num_lanes lanes before it is compiled."""
+    return compiled_init(program, mesh).lower(_shapes(_hyper_shapes(program, num_lanes), mesh, LANE))
+
+
+@remember
+def init_for(program: Program, mesh: Mesh, num_lanes: int) -> jax.stages.Compiled:
+    """Compile `compiled_init` for num_lanes lanes, once."""
+    return lowered_init(program, mesh, num_lanes).compile()
+
+
 def _hyper_shapes(program: Program, num_lanes: int) -> Hypers:
     names = single.hyper_defaults(program)
     return {n: jax.ShapeDtypeStruct((num_lanes,), np.uint32 if n == "seed" else np.float32) for n in names}
