@@ -16,6 +16,7 @@ from jaxvae.types import Results
 
 MAX_LEVEL = 3  # letters of a slot's label that still fit under it without a slant
 MAX_LINES = 8  # beyond this, lines of one family are averaged over its other hypers
+MANY = 100  # dots above each other; more are smaller and fainter, so that the mean shows
 MAX_SLOTS = 30  # settings in one strip; with more, figures grow wider than a page
 
 
@@ -222,7 +223,8 @@ def _dots(axes: Axes, where: list[float], lanes: list[reading.Lane], name: str, 
     """Draw each lane as a small dot, and a × at the foot of the panel for those that diverged."""
     healthy = [(x, reading.number(lane, name)) for x, lane in zip(where, lanes, strict=True) if reading.is_ok(lane)]
     if healthy:
-        axes.scatter(*zip(*healthy, strict=True), s=14, color=colour, alpha=0.55, linewidth=0, zorder=3)
+        size, alpha = (14, 0.55) if len(healthy) <= MANY else (6, 0.2)
+        axes.scatter(*zip(*healthy, strict=True), s=size, color=colour, alpha=alpha, linewidth=0, zorder=3)
     lost = [x for x, lane in zip(where, lanes, strict=True) if not reading.is_ok(lane)]
     foot = blended_transform_factory(axes.transData, axes.transAxes)
     axes.scatter(lost, [0.04] * len(lost), marker="x", s=36, color=style.ALARM, transform=foot, zorder=4)

@@ -252,7 +252,7 @@ def test_flag_files_are_read():
         command = [sys.executable, "-c", reading, f"--flagfile={path}"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=BENCHMARK)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.split("\n")[0] == "['1', '64'] ['train', 'scale', 'start']"
+        assert done.stdout.split("\n")[0] == "['1', '64'] ['train', 'ways', 'anchors', 'scale', 'start']"
 
 
 def check(lines):
