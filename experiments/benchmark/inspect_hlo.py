@@ -17,7 +17,7 @@ import json
 import pathlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -90,14 +90,14 @@ def findings(text: str) -> dict[str, list[str]]:
 
 
 def every_program(
-    image_shape: tuple[int, int, int], batch_size: int, dtype: str
+    image_shape: tuple[int, int, int], batch_size: int, dtype: str, architectures: Sequence[str] = ()
 ) -> Iterator[tuple[str, str, dict[str, Any], Program | InputError]]:
     """Yield objective, architecture, sizes and the program, or why it is refused, of all that there is.
 
-    All presets and what is composed of other terms, with all architectures, conditional ones too.
+    All presets and what is composed of other terms, with some architectures; () for all, conditional ones too.
     """
-    conditional = [f"cvae+{name}" for name in models.ARCHITECTURES]
-    for architecture in (*models.ARCHITECTURES, *conditional):
+    every = (*models.ARCHITECTURES, *(f"cvae+{name}" for name in models.ARCHITECTURES))
+    for architecture in architectures or every:
         for sizes in VARIANTS.get(architecture, ({},)):
             for objective in (*objectives.OBJECTIVES, *COMPOSED):
                 asked = spec.Spec(
