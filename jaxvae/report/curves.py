@@ -53,7 +53,8 @@ def _draw(results: Results, names: list[str], *, may_be_logarithmic: bool) -> Fi
     lanes = reading.spread_out(reading.ordered(results), MAX_LINES)
     for axes, name in zip(panels, names, strict=True):
         _panel(axes, encoding, lanes, name, may_be_logarithmic)
-    style.note_below(made, wording.left_out(len(lanes), len(results.lanes), "lanes, evenly through the sweep"))
+    told = wording.left_out(len(lanes), len(results.lanes), "lanes, evenly through the sweep", "all in history.csv")
+    style.note_below(made, told)
     encoding.add_scale(made, panels)
     handles = encoding.handles(lines=True)
     if reading.unhealthy(results):

@@ -136,7 +136,7 @@ def test_figures_draw_some_of_many_lanes_and_say_so(many, monkeypatch):
     lines = report.PLOTS["training_curves"](many)
     panel = lines.axes[0]
     assert 0 < len(panel.lines) <= curves.MAX_LINES
-    assert "200 of 400 lanes, evenly through the sweep; all in results.csv" in words_of(lines)
+    assert "200 of 400 lanes, evenly through the sweep; all in history.csv" in words_of(lines)
     monkeypatch.setattr(latents, "MAX_ROWS", 150)
     kl = report.PLOTS["kl_map"](many)
     assert kl.axes[0].images[0].get_array().shape[0] == 150
