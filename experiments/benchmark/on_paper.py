@@ -39,7 +39,7 @@ STEPS, LOG_EVERY, SAVE_SECONDS, CHUNK_SECONDS = 300_000, 100, 15.0, 1.0
 PROGRAM = Program("conv", "beta_vae", (64, 64, 1), latent_dim=10, batch_size=64)
 GATHERS = 2  # a chunk: whether memory has run out, and clocks with signals
 GPUS_A_HOST = 8
-ROWS = 200_000  # of a history, to measure what one takes
+ROWS = 500_000  # of a history, to measure what one takes
 
 QUOTED = {
     "lane_steps_per_s": (5_560.0, "a device; one NVIDIA H200, 30 lanes of beta_vae, GUIDE"),
@@ -57,7 +57,8 @@ class Pieces(NamedTuple):
 
     state_bytes: float  # a lane: parameters and Adam's moments
     device_bytes: float  # a lane in training, side by side, as XLA plans it for this machine
-    write_bytes_per_s: float  # of checkpoints, to this disk, checksums and all
+    copy_bytes_per_s: float  # of checkpoints: copied and summed while training waits
+    write_bytes_per_s: float  # and written to this disk by one process meanwhile
     read_bytes_per_s: float
     row_bytes: float  # of history.csv
     rows_per_s: float  # read
@@ -67,19 +68,19 @@ class Pieces(NamedTuple):
 
 def measure() -> Pieces:
     """Measure every piece once; takes about a minute."""
+    row_bytes, rows_per_s, row_memory = history_costs()  # first: it asks for the most memory that was ever taken
     mesh = lanes.make_mesh(1)
     shapes = sweep.state_shapes(PROGRAM, mesh, 8)
     state = memory.size_of(shapes) / 8
     counted = paper_count.count(PROGRAM)
-    write, read = checkpoint_rates(int(state))
-    row_bytes, rows_per_s, row_memory = history_costs()
+    copy, write, read = checkpoint_rates(int(state))
     # Parameters, gradients, moments, and what forward keeps for backward.
     device = counted.state_bytes * 4 / 3 + counted.activation_bytes
-    return Pieces(state, device, write, read, row_bytes, rows_per_s, row_memory, exchange_seconds())
+    return Pieces(state, device, copy, write, read, row_bytes, rows_per_s, row_memory, exchange_seconds())
 
 
-def checkpoint_rates(lane_bytes: int, num_lanes: int = 64) -> tuple[float, float]:
-    """Return bytes per second that checkpoints of a wave are written and read with."""
+def checkpoint_rates(lane_bytes: int, num_lanes: int = 64) -> tuple[float, float, float]:
+    """Return bytes per second that checkpoints of a wave are copied, written and read with."""
     state = {"params": np.random.default_rng(0).random((num_lanes, lane_bytes // 4), np.float32)}
     size = state["params"].nbytes
     with (
@@ -87,13 +88,15 @@ def checkpoint_rates(lane_bytes: int, num_lanes: int = 64) -> tuple[float, float
         contextlib.closing(Checkpoints(pathlib.Path(folder) / "wave", create=True)) as checkpoints,
     ):
         given = jax.tree.map(jax.numpy.asarray, state)
-        begin = time.perf_counter()
-        checkpoints.save(1, given, {"lanes": num_lanes, "seconds": 0.0})
-        checkpoints.wait()
+        for step in (0, 1):  # the first compiles
+            begin = time.perf_counter()
+            checkpoints.save(step, given, {"lanes": num_lanes, "seconds": 0.0})
+            copy = size / (time.perf_counter() - begin)
+            checkpoints.wait()
         write = size / (time.perf_counter() - begin)
         begin = time.perf_counter()
         checkpoints.restore(1)
-        return write, size / (time.perf_counter() - begin)
+        return copy, write, size / (time.perf_counter() - begin)
 
 
 def history_costs() -> tuple[float, float, float]:
@@ -145,9 +148,11 @@ def row(num_devices: int, num_lanes: int, pieces: Pieces) -> dict[str, float]:
     at_once = min(-(-num_lanes // num_devices), memory.OTHER_LANES_A_DEVICE)  # on a device
     waves = -(-num_lanes // (at_once * num_devices))
     seconds = num_lanes * STEPS / (quoted["lane_steps_per_s"] * min(num_devices, num_lanes))
-    saved = pieces.state_bytes * at_once * num_devices
-    every = max(SAVE_SECONDS, 20 * saved / pieces.write_bytes_per_s)  # saving takes a twentieth of the time at most
     processes = -(-num_devices // GPUS_A_HOST)
+    saved = pieces.state_bytes * at_once * num_devices
+    own = saved / processes  # each process writes its own lanes, as fast as one does here
+    # Training waits for the copy, for a twentieth of the time at most, and for a write before that has not ended.
+    every = max(SAVE_SECONDS, 20 * own / pieces.copy_bytes_per_s, own / pieces.write_bytes_per_s)
     messages = GATHERS * (3 * (processes - 1) + 1 if processes > 1 else 0) / CHUNK_SECONDS
     rows = num_lanes * STEPS / LOG_EVERY
     return {
@@ -156,8 +161,11 @@ def row(num_devices: int, num_lanes: int, pieces: Pieces) -> dict[str, float]:
         "lanes at once on each": at_once,
         "GB on each device": at_once * pieces.device_bytes / 1e9,
         "hours of training": seconds / 3600,
+        "GB of each host while it saves": memory.COPIES * own / 1e9,
         "GB a checkpoint": saved / 1e9,
-        "every, s": every,
+        "s from one to the next": every,
+        "s to write it": own / pieces.write_bytes_per_s,
+        "s to read it": own / pieces.read_bytes_per_s,
         "TB written in all": saved * max(1.0, seconds / waves / every) * waves / 1e12,
         "GB kept": 2 * pieces.state_bytes * num_lanes / 1e9,
         "host messages/s": messages,

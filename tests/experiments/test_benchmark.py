@@ -16,6 +16,7 @@ from jax.sharding import Mesh, PartitionSpec
 import inspect_hlo
 import kept
 import measuring
+import on_paper
 import paper_count
 import timed_metrics
 import ways
@@ -462,6 +463,23 @@ def test_a_glance_sees_what_compiling_shows():
     }
     with ways.WAYS["lax_conv"].patched():
         assert not inspect_hlo.glance(program, 2, "vmap", "cuda")["clean"]
+
+
+def test_what_a_sweep_takes_is_arithmetic_of_its_pieces():
+    pieces = on_paper.Pieces(1e6, 4e6, 1e9, 1e8, 1e8, 40, 1e5, 200, 1e-3)
+    one, eight = on_paper.row(1, 12_600, pieces), on_paper.row(8, 12_600, pieces)
+    rate = on_paper.QUOTED["lane_steps_per_s"][0]
+    assert one["hours of training"] == pytest.approx(12_600 * 300_000 / rate / 3600)
+    assert eight["hours of training"] == pytest.approx(one["hours of training"] / 8)
+    assert one["lanes at once on each"] == eight["lanes at once on each"] == 256
+    assert one["GB on each device"] == pytest.approx(256 * 4e6 / 1e9)
+    assert eight["GB a checkpoint"] == pytest.approx(8 * one["GB a checkpoint"]) == 8 * 0.256
+    assert one["s from one to the next"] == 15 and eight["s from one to the next"] == pytest.approx(20 * 2.048)
+    assert one["million rows of history.csv"] == eight["million rows of history.csv"] == 37.8
+    assert one["host messages/s"] == 0 and on_paper.row(64, 60, pieces)["host messages/s"] == 2 * 22
+    table = on_paper.markdown(pieces).splitlines()
+    assert table[0].count("|") == 2 + len(on_paper.DEVICES) * len(on_paper.LANES)
+    assert "37.8" in next(line for line in table if "million rows" in line)
 
 
 @pytest.mark.slow
