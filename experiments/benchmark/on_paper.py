@@ -53,10 +53,10 @@ QUOTED = {
 
 
 class Pieces(NamedTuple):
-    """What is measured here."""
+    """What is measured, or counted, here."""
 
     state_bytes: float  # a lane: parameters and Adam's moments
-    device_bytes: float  # a lane in training, side by side, as XLA plans it for this machine
+    device_bytes: float  # a lane in training, counted from its layers (paper_count.py): no compiler was asked
     copy_bytes_per_s: float  # of checkpoints: copied and summed while training waits
     write_bytes_per_s: float  # and written to this disk by one process meanwhile
     read_bytes_per_s: float
