@@ -7,7 +7,8 @@ python experiments/benchmark --suite=train,start,scale,metrics     everything
 python experiments/benchmark --flagfile=experiments/benchmark/gpu.flags
 python experiments/benchmark --quick                               does it run at all; the numbers mean nothing
 
-Writes one JSON line per figure to OUT/results.jsonl (appended), and this run's OUT/table.md and figures.
+Writes one JSON line per figure to OUT/results.jsonl (appended), and OUT/table.md and figures of all lines of the same
+code, machine and settings. What is there already is not measured again: the same command goes on where it was cut off.
 
 Contestants are timed in turn, A B C A B C …; rates are medians over the turns with the least and greatest, ratios are
 taken within a round. Images and steps are summed over lanes. Models trained one after another cost what one costs, so
@@ -16,11 +17,13 @@ large matrices and an in-place add. Minutes for 300,000 steps are extrapolated f
 rounds float32 products to TF32 unless told otherwise, which PyTorch must be told to: it is timed both ways.
 """
 
+import functools
 import itertools
 import json
 import operator
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,14 +40,16 @@ import growth
 import measuring
 import paper_count
 import timed_metrics
+import ways
 import writing
 from contestants import Lanes, chosen
 from jaxvae import data
 from jaxvae.asked import spec
 from jaxvae.parallel.machine import num_cores, processor
 from jaxvae.types import InputError, Program
+from kept import Lines
 
-SUITES = ("train", "start", "scale", "metrics")
+SUITES = ("train", "ways", "anchors", "scale", "start", "metrics")
 STUDY_STEPS = 300_000  # of a model of the 12,600-model study
 START_REPEATS = 3
 
@@ -54,6 +59,9 @@ flags.DEFINE_list("architectures", ["conv"], "Architectures, likewise.")
 flags.DEFINE_list("dtypes", ["float32"], "float32, bfloat16.")
 flags.DEFINE_list("lanes", ["1", "8"], "Numbers of lanes.")
 flags.DEFINE_list("scale_lanes", ["1", "2", "4", "8", "16"], "Numbers of lanes of the scale suite.")
+flags.DEFINE_list("ways", list(ways.WAYS), f"Of {', '.join(ways.WAYS)}: ways to compute a sweep, for the ways suite.")
+flags.DEFINE_list("ways_lanes", ["8", "1"], "Numbers of lanes of the ways suite, one after the other.")
+flags.DEFINE_list("anchor_lanes", ["8"], "Numbers of lanes, and of PyTorch's models at once, of the anchors suite.")
 flags.DEFINE_list("scale_devices", ["1", "2", "3", "4"], "Numbers of fake CPU devices of the scale suite.")
 flags.DEFINE_list(
     "modes", ["auto"], "auto (the fastest, by a short measurement), vmap, map, split; several are compared."
@@ -77,40 +85,23 @@ QUICK = {
     "objectives": ["beta_vae"],
     "lanes": ["1", "2"],
     "scale_lanes": ["1", "2"],
+    "ways_lanes": ["2"],
+    "anchor_lanes": ["2"],
     "scale_devices": ["1", "2"],
     "repeats": 2,
     "seconds": 0.05,
 }
 
 
-class Lines:
-    """results.jsonl: what every line carries, added to what each one says."""
-
-    def __init__(self, path: pathlib.Path, common: dict):
-        self.path, self.common, self.all, self.begun = path, common, [], time.monotonic()
-
-    def add(self, line: dict, *, whole: bool = False) -> None:
-        """Write one line, at once, so that a killed run keeps what it measured; `whole` if nothing is to be added."""
-        line = line if whole else line | measuring.machine() | self.common
-        self.all.append(line)
-        with self.path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        print(writing.sentence(line), flush=True)
-
-    def late(self, what: str) -> bool:
-        """Return whether no time is left, and say what is left out."""
-        late = FLAGS.minutes is not None and time.monotonic() - self.begun > 60 * FLAGS.minutes
-        if late:
-            print(f"left out after {FLAGS.minutes:g} minutes: {what}", flush=True)
-        return late
-
-
 def train_cell(
-    lines: Lines, suite: str, program: Program, train: data.Dataset, numbers: list[int], modes: list[str], peer: bool
+    lines: Lines, suite: str, program: Program, train: data.Dataset, numbers: list[int], modes: list[str], peers=None
 ) -> None:
-    """Time one program with every number of lanes, and PyTorch, in turn; write a line for each."""
-    name = f"{program.objective} {program.architecture} {program.dtype}"
-    if lines.late(name):
+    """Time one program with every number of lanes, and PyTorch, in turn; write a line for each.
+
+    `peers` is as `torch_peers` is, None for no peer.
+    """
+    name = f"{suite}, {program.objective} {program.architecture} {program.dtype}, {_listed(numbers)} lanes"
+    if not lines.begin(name, cell_of(suite, program, train) | {"lanes": numbers, "modes": modes, "peer": bool(peers)}):
         return
     about = {
         "suite": suite,
@@ -140,8 +131,8 @@ def train_cell(
         taken += number * lane_bytes
         contestants[f"jaxvae {number} {mode}"] = made.run
         shown[f"jaxvae {number} {mode}"] = ours | {"lanes": made.num_lanes, "mode": made.mode}
-    if peer:
-        for variant, run, facts in torch_peers(lines, about, program, train):
+    if peers:
+        for variant, run, facts in peers(lines, about, program, train):
             contestants[variant], shown[variant] = run, {"implementation": variant, "lanes": 1} | facts
     rates = measuring.in_turn(contestants, FLAGS.seconds, FLAGS.repeats)
 
@@ -154,6 +145,16 @@ def train_cell(
             pairs = [ours / theirs for ours, theirs in zip(found, lane_steps[best_peer], strict=True)]
             line |= {"over": best_peer, "ratio": measuring.spread(pairs)}
         lines.add(line)
+    lines.end()
+
+
+def cell_of(suite: str, program: Program, train: data.Dataset) -> dict:
+    """Return what tells the measurements of a program on a data set from others, JSON types."""
+    return {"suite": suite, "program": program.to_json(), "dataset": train.name, "images": len(train)}
+
+
+def _listed(found: list) -> str:
+    return ", ".join(map(str, found))
 
 
 def measured(lane_steps: list[float], program: Program, ceilings: dict) -> dict:
@@ -218,7 +219,12 @@ def torch_peers(lines: Lines, about: dict, program: Program, train: data.Dataset
 def train_suite(lines: Lines, train: data.Dataset) -> None:
     """Time every objective, architecture and dtype."""
     for program in programs(train):
-        train_cell(lines, "train", program, train, [int(n) for n in FLAGS.lanes], FLAGS.modes, FLAGS.peer == "torch")
+        train_cell(lines, "train", program, train, [int(n) for n in FLAGS.lanes], FLAGS.modes, peers())
+
+
+def peers():
+    """Return what gives PyTorch's contestants, None where they are not asked for."""
+    return torch_peers if FLAGS.peer == "torch" else None
 
 
 def programs(train: data.Dataset) -> list[Program]:
@@ -236,6 +242,81 @@ def programs(train: data.Dataset) -> list[Program]:
     return made
 
 
+def ways_suite(lines: Lines, train: data.Dataset) -> None:
+    """Time other ways to compute the same sweep beside today's, all of one number of lanes in turn."""
+    for number, program in itertools.product((int(n) for n in FLAGS.ways_lanes), programs(train)):
+        mode = growth.mode()
+        cell = cell_of("ways", program, train) | {"lanes": number, "mode": mode, "ways": FLAGS.ways}
+        if not lines.begin(f"ways of {program.objective} {program.architecture}, {number} lanes", cell):
+            continue
+        about = {"suite": "ways", "implementation": "jaxvae", "lanes": number, "mode": mode, "dataset": train.name}
+        about |= {name: getattr(program, name) for name in ("objective", "architecture", "image_shape", "batch_size")}
+        made: dict[str, Lanes] = {}
+        for way in dict.fromkeys(["as_it_is", *FLAGS.ways]):
+            try:
+                made[way] = ways.build(way, program, train, number, mode, FLAGS.seconds)
+                made[way].run(1)
+            except jax.errors.JaxRuntimeError as error:
+                made.pop(way, None)
+                error = str(error).splitlines()[0]
+                lines.add(about | {"way": way, "dtype": ways.WAYS[way].dtype or program.dtype, "error": error})
+        rates = measuring.in_turn({way: one.run for way, one in made.items()}, FLAGS.seconds, FLAGS.repeats)
+        for way, found in rates.items():
+            line = about | {"way": way, "words": ways.WAYS[way].words, "dtype": made[way].program.dtype}
+            line |= measured([made[way].num_lanes * rate for rate in found], made[way].program, lines.common)
+            if way != "as_it_is" and "as_it_is" in rates:
+                pairs = [other / ours for other, ours in zip(found, rates["as_it_is"], strict=True)]
+                line |= {"over": "as_it_is", "ratio": measuring.spread(pairs)}
+            lines.add(line)
+        lines.end()
+
+
+def anchor_suite(lines: Lines, train: data.Dataset) -> None:
+    """Time PyTorch's own ways to train many small models beside ours: a step as a CUDA graph, models at once."""
+    if FLAGS.peer != "torch":
+        print("anchors are PyTorch's: add --peer=torch", flush=True)
+        return
+    for number, program in itertools.product((int(n) for n in FLAGS.anchor_lanes), programs(train)):
+        anchors = functools.partial(torch_anchors, number)
+        train_cell(lines, "anchors", program, train, [number], FLAGS.modes[:1], anchors)
+
+
+def torch_anchors(number: int, lines: Lines, about: dict, program: Program, train: data.Dataset):
+    """Yield (name, run, facts) of PyTorch's anchors of a program, with `number` models where they are at once."""
+    import anchors_torch
+    import peer_torch
+
+    if program.objective not in peer_torch.OBJECTIVES or program.architecture not in peer_torch.ARCHITECTURES:
+        print(f"no PyTorch peer of {program.objective} {program.architecture}", flush=True)
+        return
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    hypers = spec.expand(chosen(program), train.shape, len(train), train.factor_sizes)[0].rows()[0]
+    pixels = peer_torch.torch.tensor(jax.device_get(train.pixels), device=device)
+    options = {"device": device, "tf32": device == "cuda", "threads": None if device == "cuda" else num_cores()}
+    given = (program, pixels, train.binary, hypers)
+    kinds = {
+        "torch eager, loop": (peer_torch.Peer, {}, 1),
+        "torch step as a CUDA graph": (anchors_torch.GraphPeer, {}, 1),
+        "torch vmap": (anchors_torch.VmapPeer, {"models": number}, number),
+        "torch vmap, compiled": (anchors_torch.VmapPeer, {"models": number, "compiled": True}, number),
+    }
+    peer_torch.forget()
+    for name, (kind, own, lanes) in kinds.items():
+        graph = kind is anchors_torch.GraphPeer
+        reason = anchors_torch.why_not(program, graph=graph, cuda=device == "cuda") if "loop" not in name else ""
+        if reason or (own.get("compiled") and FLAGS.quick):
+            print(f"left out: {name} ({reason or 'compiling is slow'})", flush=True)
+            continue
+        try:
+            made = kind(*given, **own, **options)
+            made.run(2)
+        except Exception as error:  # a compiler that is not there, an operation it lacks, memory
+            text = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0]}"
+            lines.add(about | {"implementation": name, "lanes": lanes, "error": text})
+            continue
+        yield name, made.run, options | own | {"lanes": lanes}
+
+
 def start_suite(lines: Lines, train: data.Dataset) -> None:
     """Time the way to the first step in processes of their own: without kept programs, then with those just kept."""
     for program in programs(train):
@@ -246,8 +327,11 @@ def start_suite(lines: Lines, train: data.Dataset) -> None:
         asked = {name: about[name] for name in ("objective", "architecture", "dtype", "dataset", "lanes", "mode")}
         asked |= {"batch_size": FLAGS.batch_size, "devices": FLAGS.devices if jax.default_backend() == "cpu" else 0}
         stages: dict[str, list[dict]] = {"cold": [], "warm": []}
-        for _ in range(min(FLAGS.repeats, START_REPEATS)):
-            if lines.late(f"start {program.objective} {program.architecture}"):
+        name = f"start {program.objective} {program.architecture}"
+        if not lines.begin(name, cell_of("start", program, train) | {"asked": asked}):
+            continue
+        for number_of_run in range(min(FLAGS.repeats, START_REPEATS)):
+            if number_of_run and lines.late(name):
                 break
             with tempfile.TemporaryDirectory() as kept:
                 for cache in stages:
@@ -256,6 +340,7 @@ def start_suite(lines: Lines, train: data.Dataset) -> None:
             if found:
                 times = {stage: measuring.spread([run[stage] for run in found]) for stage in found[0]}
                 lines.add(about | {"cache": cache, "repeats": len(found), "seconds": times})
+        lines.end()
 
 
 def first_step(asked: dict, kept: str) -> dict[str, float]:
@@ -276,18 +361,19 @@ def first_step(asked: dict, kept: str) -> dict[str, float]:
 def scale_suite(lines: Lines, train: data.Dataset) -> None:
     """Time one program with more and more of one thing: lanes, latents, pixels, images, steps, on a CPU devices."""
     program = programs(train)[0]
+    numbers = [int(n) for n in FLAGS.scale_lanes]
+    train_cell(lines, "scale", program, train, numbers, FLAGS.modes[:1])
     for scaled, cells in growth.variants(program, train, FLAGS.quick).items():
         grow_cells(lines, scaled, cells)
     grow_steps(lines, program, train)
-    numbers = [int(n) for n in FLAGS.scale_lanes]
-    train_cell(lines, "scale", program, train, numbers, FLAGS.modes[:1], False)
     if jax.default_backend() != "cpu":
         return
     # Divisible by 1, 2, 3 and 4, so that no lane is trained for padding only.
     number = QUICK["scale_lanes"][-1] if FLAGS.quick else "12"
     for devices in FLAGS.scale_devices:
-        if lines.late(f"scale, {devices} devices"):
-            return
+        cell = cell_of("scale", program, train) | {"devices": devices, "lanes": number}
+        if not lines.begin(f"scale, {devices} devices", cell):
+            continue
         with tempfile.TemporaryDirectory() as folder:
             own = {"suite": "train", "devices": devices, "lanes": number, "modes": "map", "out": folder}
             own |= {"objectives": program.objective, "architectures": program.architecture, "dtypes": program.dtype}
@@ -300,12 +386,15 @@ def scale_suite(lines: Lines, train: data.Dataset) -> None:
             for text in (pathlib.Path(folder) / "results.jsonl").read_text(encoding="utf-8").splitlines():
                 if json.loads(text)["suite"] == "train":
                     lines.add(json.loads(text) | {"suite": "scale", "scaled": "devices"}, whole=True)
+        lines.end()
 
 
 def grow_cells(lines: Lines, scaled: str, cells: list[growth.Cell]) -> None:
     """Time programs and data sets that differ in one thing, in turn; write a line for each."""
     number = int(FLAGS.lanes[-1])
-    if lines.late(f"scale, {scaled}"):
+    cell = {"suite": "scale", "scaled": scaled, "lanes": number, "mode": growth.mode()}
+    cell["cells"] = [[one.value, one.program.to_json(), one.data.name, len(one.data)] for one in cells]
+    if not lines.begin(f"scale, {scaled}", cell):
         return
     made = [Lanes(cell.program, cell.data, number, growth.mode(), FLAGS.seconds) for cell in cells]
     rates = measuring.in_turn(dict(enumerate(one.run for one in made)), FLAGS.seconds, FLAGS.repeats)
@@ -314,11 +403,13 @@ def grow_cells(lines: Lines, scaled: str, cells: list[growth.Cell]) -> None:
         line |= {"data_megabytes": round(cell.data.pixels.nbytes / 1e6, 1)}
         line |= {"megabytes_per_lane": round(one.lane_bytes() / 1e6, 1)}
         lines.add(line | measured([one.num_lanes * rate for rate in rates[index]], cell.program, lines.common))
+    lines.end()
 
 
 def grow_steps(lines: Lines, program: Program, train: data.Dataset) -> None:
     """Take more and more steps with the same lanes, as many a call as training does: their cost, the memory in use."""
-    if lines.late("scale, steps"):
+    cell = cell_of("scale", program, train) | {"scaled": "steps", "lanes": int(FLAGS.lanes[-1]), "mode": growth.mode()}
+    if not lines.begin("scale, steps", cell):
         return
     made, taken = Lanes(program, train, int(FLAGS.lanes[-1]), growth.mode(), FLAGS.seconds), 0
     made.run(growth.CALL)
@@ -331,6 +422,7 @@ def grow_steps(lines: Lines, program: Program, train: data.Dataset) -> None:
         line = growth.about(program, made) | {"scaled": "steps", "value": total}
         line |= {"megabytes_in_use": round(measuring.in_use() / 1e6, 1)}
         lines.add(line | measured([rate], program, lines.common))
+    lines.end()
 
 
 def metrics_suite(lines: Lines, _) -> None:
@@ -338,10 +430,17 @@ def metrics_suite(lines: Lines, _) -> None:
 
     Compilation is the first call's excess over a later one.
     """
-    for line in timed_metrics.measure([int(n) for n in FLAGS.lanes], FLAGS.repeats, FLAGS.seconds, FLAGS.quick):
+    numbers = [int(n) for n in FLAGS.lanes]
+
+    def wanted(metric: str) -> bool:
+        if lines.cell:
+            lines.end()
+        return lines.begin(f"metric {metric}", {"suite": "metrics", "metric": metric, "lanes": numbers})
+
+    for line in timed_metrics.measure(numbers, FLAGS.repeats, FLAGS.seconds, FLAGS.quick, wanted):
         lines.add(line)
-        if lines.late(f"metrics after {line['metric']}"):
-            return
+    if lines.cell:
+        lines.end()
 
 
 def main(_) -> None:
@@ -370,15 +469,27 @@ def main(_) -> None:
     out = pathlib.Path(FLAGS.out)
     out.mkdir(parents=True, exist_ok=True)
     ceilings = measuring.ceilings(FLAGS.quick, FLAGS.peer == "torch")
-    lines = Lines(out / "results.jsonl", ceilings)
+    settings = {name: FLAGS[name].value for name in ("repeats", "seconds", "quick", "devices")}
+    lines = Lines(out / "results.jsonl", ceilings, settings, FLAGS.minutes, functools.partial(write_table, out))
     lines.add({"suite": "machine", "processor": processor(), "command": sys.argv})
-    suites = {"train": train_suite, "scale": scale_suite, "start": start_suite, "metrics": metrics_suite}
-    for name in FLAGS.suite:
-        suites[name](lines, train)
-    (out / "table.md").write_text(writing.table(lines.all), encoding="utf-8")
-    writing.save_figure(lines.all, out / "figure.png")
-    writing.save_growth(lines.all, out / "growth.png")
+    suites = {"train": train_suite, "ways": ways_suite, "anchors": anchor_suite, "scale": scale_suite}
+    suites |= {"start": start_suite, "metrics": metrics_suite}
+    # Asked to end, a run still writes down what it has measured; only figures are not drawn after every line.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        for name in FLAGS.suite:
+            suites[name](lines, train)
+    finally:
+        write_table(out, lines.all)
+        writing.save_figure(lines.all, out / "figure.png")
+        writing.save_growth(lines.all, out / "growth.png")
     print(f"\n{writing.table(lines.all)}\n{out}/results.jsonl, table.md, *.png")
+
+
+def write_table(out: pathlib.Path, found: list[dict]) -> None:
+    """Write table.md anew, whole."""
+    (out / "table.md.new").write_text(writing.table(found), encoding="utf-8")
+    (out / "table.md.new").replace(out / "table.md")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Read the program that XLA is given for a training sweep, for any accelerator and without it, and say what is in it.
 
 python experiments/benchmark/inspect_hlo.py --objectives=beta_vae,factor_vae --architectures=conv,mlp --platform=cuda
+python experiments/benchmark/inspect_hlo.py --all            every objective with every architecture, without compiling
 
 The loop over steps is the whole program, so whatever is found is in it. Exits with 1 if there is a grouped convolution
 (what `vmap` makes of a convolution over kernels; slow everywhere), a collective (lanes never speak), a transfer to the
@@ -16,6 +17,8 @@ import json
 import pathlib
 import re
 import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
 from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
@@ -25,11 +28,18 @@ import numpy as np
 from absl import app, flags, logging
 
 import paper_count
+from jaxvae import models, objectives
 from jaxvae.asked import spec
 from jaxvae.data import Dataset
 from jaxvae.parallel import lanes
 from jaxvae.training import sweep
-from jaxvae.types import Program
+from jaxvae.types import InputError, Program
+
+LABELS = (4,) * 5
+COMPOSED = ("kl_balanced+spectral", "kl_anisotropic", "kl_student", "vae+tc_mss", "vae+mmd", "vae+label_cosine")
+"""Objectives with the terms that no preset has."""
+VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {"nvae": ({}, {"groups_per_scale": (1,)})}
+"""Architectures with sizes that make another program of them: a hierarchy of one group is a flat code."""
 
 COLLECTIVES = r"\b(all_gather|all_reduce|all_to_all|collective_permute|collective_broadcast|reduce_scatter)"
 TRANSFERS = r"\b(infeed|outfeed|send|recv)\b[\"(]"
@@ -41,7 +51,7 @@ def shapes_only(image_shape: tuple[int, int, int], num_images: int = 1024) -> Da
     """Return a data set of bits without any: only shapes matter to a program."""
     pixels = jax.ShapeDtypeStruct((num_images, -(-int(np.prod(image_shape)) // 8)), np.uint8)
     factors = jax.ShapeDtypeStruct((num_images, 5), np.int32)
-    return Dataset(pixels, factors, "shapes", image_shape, True, tuple("abcde"), (4,) * 5, "factors")
+    return Dataset(pixels, factors, "shapes", image_shape, True, tuple("abcde"), LABELS, "factors")
 
 
 def trace(program: Program, num_lanes: int, mode: str, platform: str):
@@ -51,6 +61,7 @@ def trace(program: Program, num_lanes: int, mode: str, platform: str):
         objectives=(program.objective,),
         architectures=(program.architecture,),
         sweep=(seeds,),
+        sizes=program.sizes,
         **{name: getattr(program, name) for name in spec.PROGRAM_FIELDS},
     )
     data = shapes_only(program.image_shape)
@@ -76,6 +87,66 @@ def findings(text: str) -> dict[str, list[str]]:
         "calls": {target or name for target, name in re.findall(CALLS, plain)} - MARKS,
     }
     return {kind: sorted(what) for kind, what in found.items() if what}
+
+
+def every_program(
+    image_shape: tuple[int, int, int], batch_size: int, dtype: str, architectures: Sequence[str] = ()
+) -> Iterator[tuple[str, str, dict[str, Any], Program | InputError]]:
+    """Yield objective, architecture, sizes and the program, or why it is refused, of all that there is.
+
+    All presets and what is composed of other terms, with some architectures; () for all, conditional ones too.
+    """
+    every = (*models.ARCHITECTURES, *(f"cvae+{name}" for name in models.ARCHITECTURES))
+    for architecture in architectures or every:
+        for sizes in VARIANTS.get(architecture, ({},)):
+            for objective in (*objectives.OBJECTIVES, *COMPOSED):
+                asked = spec.Spec(
+                    objectives=(objective,),
+                    architectures=(architecture,),
+                    batch_size=batch_size,
+                    dtype=dtype,
+                    sizes=sizes,
+                )
+                try:
+                    found = spec.expand(asked, image_shape, 1024, LABELS)[0].program
+                except InputError as error:
+                    found = error
+                yield objective, architecture, sizes, found
+
+
+def glance(program: Program, num_lanes: int, mode: str, platform: str) -> dict[str, Any]:
+    """Return what is in a program as JAX hands it over, which is quick: nothing is compiled."""
+    lowered = trace(program, num_lanes, mode, platform).lower(lowering_platforms=(platform,))
+    text = lowered.as_text()
+    arguments = text[text.index("@main(") :].partition("{\n")[0]
+    leaves = len(jax.tree.leaves(lowered.out_info[0]))
+    given_away = len(re.findall(r"tf\.aliasing_output|jax\.buffer_donor", arguments))
+    found = findings(text)
+    return {
+        "found": found,
+        "state_leaves": leaves,
+        "given_away": given_away,
+        "clean": not found and given_away >= leaves,
+    }
+
+
+def examine_all(
+    num_lanes: int, mode: str, platform: str, shape: tuple[int, int, int], batch_size: int, dtype: str
+) -> bool:
+    """Look into every program, print a JSON line for each and one for all; return whether all are clean."""
+    clean, dirty, refused = 0, [], []
+    for objective, architecture, sizes, program in every_program(shape, batch_size, dtype):
+        about = {"objective": objective, "architecture": architecture} | ({"sizes": sizes} if sizes else {})
+        if isinstance(program, InputError):
+            refused.append(about)
+            print(json.dumps(about | {"refused": str(program)}), flush=True)
+            continue
+        report = about | glance(program, num_lanes, mode, platform)
+        clean += report["clean"]
+        dirty += [] if report["clean"] else [report]
+        print(json.dumps(report), flush=True)
+    print(json.dumps({"platform": platform, "dtype": dtype, "clean": clean, "refused": len(refused), "dirty": dirty}))
+    return not dirty
 
 
 def examine(program: Program, num_lanes: int, mode: str, platform: str) -> dict:
@@ -118,6 +189,11 @@ def main(_) -> None:
     """Examine every program that the flags name; one JSON line each."""
     logging.set_verbosity(logging.ERROR)
     given, clean = flags.FLAGS, True
+    if given.all:
+        # Grouping and donation do not depend on how many lanes, pixels and images there are.
+        shape, number = (min(given.size, 32), min(given.size, 32), given.channels), min(given.lanes, 4)
+        clean = examine_all(number, given.mode, given.platform, shape, min(given.batch_size, 8), given.dtype)
+        sys.exit(0 if clean else 1)
     for architecture in given.architectures:
         for objective in given.objectives:
             shape = (given.size, given.size, given.channels)
@@ -132,6 +208,7 @@ def define_flags() -> None:
     """Define this script's flags; not at import, so that it can be imported beside others."""
     flags.DEFINE_list("objectives", ["beta_vae", "factor_vae"], "Objectives, by the names run_sweep.py takes.")
     flags.DEFINE_list("architectures", ["conv"], "Architectures, likewise.")
+    flags.DEFINE_bool("all", False, "Every objective with every architecture that takes it; small, nothing compiled.")
     flags.DEFINE_enum("platform", "cuda", ["cpu", "cuda", "rocm", "tpu"], "What to lower for.")
     flags.DEFINE_enum("mode", "vmap", ["vmap", "map"], "How lanes run.")
     flags.DEFINE_integer("lanes", 64, "Number of lanes.")

@@ -102,7 +102,9 @@ def grid(sizes: tuple[int, ...], num_lanes: int) -> tuple[np.ndarray, Factors]:
     return codes, Factors(jnp.asarray(values), tuple(sizes))
 
 
-def measure(numbers: list[int], repeats: int, seconds: float, quick: bool) -> Iterator[dict]:
+def measure(
+    numbers: list[int], repeats: int, seconds: float, quick: bool, wanted: Callable[[str], bool] = lambda name: True
+) -> Iterator[dict]:
     """Yield a line for each metric and number of lanes, and for its restatement where there is one.
 
     Args:
@@ -110,6 +112,7 @@ def measure(numbers: list[int], repeats: int, seconds: float, quick: bool) -> It
         repeats: turns of each contestant.
         seconds: what a turn should last at least.
         quick: a small grid.
+        wanted: whether a metric is to be timed; asked when its turn comes.
     """
     sizes = QUICK_SIZES if quick else SIZES
     codes, factors = grid(sizes, max(numbers))
@@ -123,6 +126,8 @@ def measure(numbers: list[int], repeats: int, seconds: float, quick: bool) -> It
         if metric.of_clusters:  # a count and a small assignment problem
             continue
         if metric.needs_binary and 2 not in sizes:
+            continue
+        if not wanted(name):
             continue
         work, first = {}, {}
         # Siblings are all compared with all.

@@ -15,7 +15,8 @@ def _config(line: dict) -> str:
 
 def _who(line: dict) -> str:
     if not line["implementation"].startswith("jaxvae"):
-        return line["implementation"].replace("torch", "PyTorch") + ", one by one"
+        number = "one by one" if line["lanes"] == 1 else f"{line['lanes']} models at once"
+        return f"{line['implementation'].replace('torch', 'PyTorch')}, {number}"
     return f"{line['lanes']} lane{'s' if line['lanes'] > 1 else ''}, {line['mode']}"
 
 
@@ -54,6 +55,7 @@ def sentence(line: dict) -> str:
     devices = f", {line['devices']} device(s)" if line.get("scaled") == "devices" else ""
     if "value" in line:
         devices = f", {line['value']:,} {line['scaled']}"
+    devices += f", {line['way']}" if "way" in line else ""
     return f"{_config(line)}, {_who(line)}{devices}: {_between(line['images_per_s'])} images/s{shares}{ratio}"
 
 
@@ -119,6 +121,23 @@ def table(lines: list[dict]) -> str:
             rows.append(row + ((_between(line["ratio"], " x") if "ratio" in line else "1",) if over else ()))
         parts.append(_markdown(header, rows))
         parts.append("\\* 300,000 steps, extrapolated from steps/s; of a sweep, its share of the time.")
+
+    for suite, title in (("ways", "Other ways to compute the same sweep"), ("anchors", "PyTorch's own ways")):
+        found = [line for line in lines if line["suite"] == suite and "error" not in line]
+        if found:
+            header = ("network and objective", "trained", "way", "images/s", "ms a lane and step", "over")
+            rows = [
+                (
+                    _config(line),
+                    _who(line),
+                    line.get("words", ""),
+                    _between(line["images_per_s"]),
+                    _between(line["ms_per_lane_step"]),
+                    f"{_between(line['ratio'], ' x')} {line['over']}" if "ratio" in line else "",
+                )
+                for line in found
+            ]
+            parts += [f"{title}:", _markdown(header, rows)]
 
     grown = [line for line in lines if "value" in line]
     if grown:

@@ -16,6 +16,23 @@ def unfinished(groups: Sequence[Group], steps: int) -> str | None:
     return f"note: --steps={steps:,} ends before {'; '.join(said)}"
 
 
+MANY_ROWS = 2_000_000
+"""Rows of history.csv, some 40 bytes each, that are read whole whenever a sweep is opened or goes on."""
+
+
+def long_history(groups: Sequence[Group], steps: int, log_every: int) -> str | None:
+    """Return one line where the history of a sweep would be too long to be handy; None where it is not."""
+    lanes = sum(group.num_lanes for group in groups)
+    rows = lanes * -(-steps // log_every)
+    if rows <= MANY_ROWS or steps <= log_every:
+        return None
+    enough = min(steps, -(-lanes * steps // MANY_ROWS))
+    return (
+        f"note: with --log_every={log_every} history.csv will have {rows:,} rows, which are read whole whenever the "
+        f"sweep is opened or goes on; --log_every={enough} makes it {lanes * -(-steps // enough):,}"
+    )
+
+
 def _of(group: Group, steps: int) -> list[str]:
     objective = objectives.objective(group.program.objective)
     lines = []

@@ -70,10 +70,13 @@ def seen_images(sweep: SavedSweep, data: Dataset) -> list[np.ndarray] | None:
     train = rows_of(data, there) if rules else data
     if fingerprint(train) != sweep.trained_on:
         return None
-    found = np.zeros((len(sweep.lanes), len(data)), bool)
-    masks = seen_in_training(sweep, train)
-    found[:, there] = True if masks is None else np.stack(masks)
-    return list(found)
+    masks = seen_in_training(sweep, train) or [np.ones(len(train), bool)] * len(sweep.lanes)
+    whole: dict[int, np.ndarray] = {}  # lanes that have seen the same share a mask: all of them would not fit in memory
+    for mask in masks:
+        if id(mask) not in whole:
+            whole[id(mask)] = np.zeros(len(data), bool)
+            whole[id(mask)][there] = mask
+    return [whole[id(mask)] for mask in masks]
 
 
 def seen_in_training(sweep: SavedSweep, train: Dataset) -> list[np.ndarray] | None:

@@ -1,5 +1,6 @@
 """Plots of a quantity against the swept hyper: one panel a quantity, one line a family. Knows no losses, no metrics."""
 
+import collections
 from typing import Any
 
 import matplotlib.ticker
@@ -15,6 +16,8 @@ from jaxvae.types import Results
 
 MAX_LEVEL = 3  # letters of a slot's label that still fit under it without a slant
 MAX_LINES = 8  # beyond this, lines of one family are averaged over its other hypers
+MANY = 100  # dots above each other; more are smaller and fainter, so that the mean shows
+MAX_SLOTS = 30  # settings in one strip; with more, figures grow wider than a page
 
 
 @style.styled
@@ -83,7 +86,8 @@ class _Layout:
         self.strips: list[Any] = []
         if moving:
             self.strips.append(_Swept(self.encoding, self.series))
-        by_family = {which: [g for g in reading.groups(results) if g.family == which] for which in still}
+        every = reading.groups_by_family(results)
+        by_family = {which: every[which] for which in still}
         self.strips += [_Slots(self.encoding, found) for found in by_family.values() if len(found) > 1]
         alone = [group for found in by_family.values() for group in found if len(found) == 1]
         if alone:
@@ -139,7 +143,9 @@ class _Swept:
 
     def draw(self, axes: Axes, name: str) -> None:
         for colour, marker, lanes in self.series.values():
-            at = {value: [x for x in lanes if reading.number(x, self.main) == value] for value in self.values}
+            at: dict[float, list[reading.Lane]] = {value: [] for value in self.values}
+            for lane in lanes:
+                at.get(reading.number(lane, self.main), []).append(lane)
             means, deviations, _ = np.array([reading.mean_and_spread(found, name) for found in at.values()]).T
             there = np.isfinite(means)
             where = np.array(self.values)[there]
@@ -175,7 +181,8 @@ class _Slots:
 
     def __init__(self, encoding: Encoding, groups: list[reading.Group]):
         self.encoding = encoding
-        self.groups = groups
+        self.groups, self.number = reading.spread_out(groups, MAX_SLOTS), len(groups)
+        groups = self.groups
         self.width = 0.3 + 0.36 * len(groups)
         self.one_family = len({group.family for group in groups}) == 1 and len(groups) > 1
         self.longest = max(map(len, self._labels()))
@@ -201,9 +208,10 @@ class _Slots:
         axes.set_xlabel(self._name())
 
     def _name(self) -> str:
+        rest = f" ({len(self.groups)} of {self.number:,})".replace(",", " ") * (len(self.groups) < self.number)
         if self.one_family:
-            return ", ".join(self.groups[0].hypers)
-        return reading.family_kind(self.encoding.results)
+            return ", ".join(self.groups[0].hypers) + rest
+        return reading.family_kind(self.encoding.results) + rest
 
     def _labels(self) -> list[str]:
         if self.one_family:
@@ -215,10 +223,13 @@ def _dots(axes: Axes, where: list[float], lanes: list[reading.Lane], name: str, 
     """Draw each lane as a small dot, and a × at the foot of the panel for those that diverged."""
     healthy = [(x, reading.number(lane, name)) for x, lane in zip(where, lanes, strict=True) if reading.is_ok(lane)]
     if healthy:
-        axes.scatter(*zip(*healthy, strict=True), s=14, color=colour, alpha=0.55, linewidth=0, zorder=3)
+        size, alpha = (14, 0.55) if len(healthy) <= MANY else (6, 0.2)
+        axes.scatter(*zip(*healthy, strict=True), s=size, color=colour, alpha=alpha, linewidth=0, zorder=3)
     lost = [x for x, lane in zip(where, lanes, strict=True) if not reading.is_ok(lane)]
     foot = blended_transform_factory(axes.transData, axes.transAxes)
     axes.scatter(lost, [0.04] * len(lost), marker="x", s=36, color=style.ALARM, transform=foot, zorder=4)
-    for x in {x for x in lost if lost.count(x) > 1}:
+    for x, number in collections.Counter(lost).items():
+        if number == 1:
+            continue
         look = {"fontsize": 10, "color": style.ALARM, "ha": "right", "va": "center"}
-        axes.annotate(str(lost.count(x)), (x, 0.04), (-6, 0), xycoords=foot, textcoords="offset points", **look)
+        axes.annotate(str(number), (x, 0.04), (-6, 0), xycoords=foot, textcoords="offset points", **look)

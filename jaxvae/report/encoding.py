@@ -44,9 +44,19 @@ class Encoding:
         swept = [lane for lane in results.lanes if reading.family(lane) in self.moving]
         self.values = reading.values(swept, self.main) if self.main else []
         self.colours = [style.sequential()(place) for place in positions(self.values)]
-        self._variants = {
-            which: [group for group in reading.groups(results) if group.family == which] for which in self.families
+        self._variants = reading.groups_by_family(results)
+        self._variant_of = {
+            id(lane): index
+            for variants in self._variants.values()
+            for index, group in enumerate(variants)
+            for lane in group.lanes
         }
+        self._shades = {
+            which: [style.shade(self.hue(which), index, len(variants)) for index in range(len(variants))]
+            for which, variants in self._variants.items()
+            if which not in self.on_scale
+        }
+        self._place = {value: place for place, value in enumerate(self.values)}
 
     def hue(self, which: reading.Family) -> str:
         """Return the colour of a family, the same in every figure."""
@@ -69,11 +79,9 @@ class Encoding:
         which = reading.family(lane)
         value = reading.number(lane, self.main) if self.main else np.nan
         if which in self.on_scale:
-            colour = self.colours[self.values.index(value)] if value in self.values else style.FAINT
+            colour = self.colours[self._place[value]] if value in self._place else style.FAINT
         else:
-            variants = self._variants[which]
-            index = next(i for i, group in enumerate(variants) if any(lane is member for member in group.lanes))
-            colour = style.shade(self.hue(which), index, len(variants))
+            colour = self._shades[which][self._variant_of[id(lane)]]
         return Look(colour, self.marker(which), self.dashes(which))
 
     def family_label(self, which: reading.Family) -> str:

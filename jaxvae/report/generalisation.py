@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from jaxvae.evaluate.scoring import GAP
 from jaxvae.report import reading, style, wording
-from jaxvae.report.curves import curve, short_step
+from jaxvae.report.curves import Curves, curves, short_step
 from jaxvae.report.encoding import Encoding
 from jaxvae.types import Results
 
@@ -38,7 +38,8 @@ def plot_generalisation(results: Results) -> Figure | None:
     if GAP not in results.score_names:
         return None
     encoding = Encoding(results)
-    drawn = {which: _of_family(results, which) for which in encoding.families}
+    known = {name: curves(results, results.lanes, name) for name in _columns() if name in results.history}
+    drawn = {which: _of_family(found, known) for which, found in reading.groups_by_family(results).items()}
     drawn = {which: settings for which, settings in drawn.items() if settings}
     if not drawn:
         return None
@@ -47,7 +48,7 @@ def plot_generalisation(results: Results) -> Figure | None:
         colours = _colours(encoding, which, settings)
         for column, (title, names) in enumerate(PANELS.items()):
             axes = made.add_subplot(len(drawn), len(PANELS), row * len(PANELS) + column + 1)
-            _panel(axes, results, list(zip(settings, colours, strict=True)), names)
+            _panel(axes, known, list(zip(settings, colours, strict=True)), names)
             axes.set_title(title if row == 0 else "", loc="left")
             axes.set_xlabel("step" if row == len(drawn) - 1 else "")
             if column == 0:
@@ -65,15 +66,18 @@ def plot_generalisation(results: Results) -> Figure | None:
     return made
 
 
-def _of_family(results: Results, which: reading.Family) -> list[reading.Group]:
+def _columns() -> list[str]:
+    return [name for pair in PANELS.values() for name in pair]
+
+
+def _of_family(settings: list[reading.Group], known: dict[str, Curves]) -> list[reading.Group]:
     """Return the settings of a family to draw: those with a healthy lane and both kinds of curves, and not too many."""
-    found = [
-        group
-        for group in reading.groups(results)
-        if group.family == which and all(_band(results, group, name) for pair in PANELS.values() for name in pair)
-    ]
-    places = np.linspace(0, len(found) - 1, min(len(found), MAX_SETTINGS)).round().astype(int)
-    return [found[place] for place in places]
+    found = [group for group in settings if all(_has_curve(known, group, name) for name in _columns())]
+    return reading.spread_out(found, MAX_SETTINGS)
+
+
+def _has_curve(known: dict[str, Curves], group: reading.Group, name: str) -> bool:
+    return any(reading.is_ok(lane) and lane.get("lane") in known.get(name, {}) for lane in group.lanes)
 
 
 def _colours(encoding: Encoding, which: reading.Family, settings: list[reading.Group]) -> list:
@@ -82,27 +86,25 @@ def _colours(encoding: Encoding, which: reading.Family, settings: list[reading.G
     return [style.sequential()(place) for place in np.linspace(0, 1, len(settings))]
 
 
-def _band(results: Results, group: reading.Group, name: str) -> Band | None:
-    """Return the healthy lanes' curves of a column as one; None where there is none."""
-    if name not in results.history:
-        return None
-    curves = [curve(results, lane, name) for lane in group.lanes if reading.is_ok(lane)]
+def _band(known: dict[str, Curves], group: reading.Group, name: str) -> Band:
+    """Return the healthy lanes' curves of a column as one; there is at least one."""
+    own = (known[name].get(lane.get("lane")) for lane in group.lanes if reading.is_ok(lane))
     at: dict[int, list[float]] = {}
-    for steps, values in curves:
+    for steps, values in filter(None, own):
         for step, value in zip(steps.tolist(), values.tolist(), strict=True):
             at.setdefault(step, []).append(value)
-    if not at:
-        return None
     steps = sorted(at)
     mean, least, greatest = ([reduce(at[step]) for step in steps] for reduce in (np.mean, min, max))
     return np.array(steps), np.array(mean), np.array(least), np.array(greatest)
 
 
-def _panel(axes: Axes, results: Results, settings: list[tuple[reading.Group, tuple]], names: tuple[str, str]) -> None:
+def _panel(
+    axes: Axes, known: dict[str, Curves], settings: list[tuple[reading.Group, tuple]], names: tuple[str, str]
+) -> None:
     seen: list[float] = []
     for group, colour in settings:
-        held_out = _band(results, group, names[1])
-        for dashes, band in (("-", _band(results, group, names[0])), (HELD_OUT, held_out)):
+        held_out = _band(known, group, names[1])
+        for dashes, band in (("-", _band(known, group, names[0])), (HELD_OUT, held_out)):
             steps, mean, least, greatest = band
             axes.fill_between(steps, least, greatest, color=colour, alpha=0.15, linewidth=0)
             axes.plot(steps, mean, color=colour, linestyle=dashes, linewidth=1.8)

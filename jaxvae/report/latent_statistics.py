@@ -69,12 +69,15 @@ def _draw(results: Results, main: str, lanes: list[int], tables: dict[str, np.nd
     if not num_latents:
         return None
     colours = style.sequential()(np.linspace(0, 1, num_latents))
+    by_value = np.argsort(at, kind="stable")  # NaN, of a lane without the hyper, goes last
+    first, last = (np.searchsorted(at[by_value], values, side) for side in ("left", "right"))
+    rows_at = [by_value[start:stop] for start, stop in zip(first, last, strict=True)]
     made, panels = style.panels(len(TITLES), extra_width=1.0)
     for axes, (name, title) in zip(panels, TITLES.items(), strict=True):
         if name in OF_PRIOR:
             axes.axhline(OF_PRIOR[name], color=style.FAINT, linestyle=":", linewidth=1.2, zorder=0)
         for rank in reversed(range(num_latents)):
-            _line(axes, values, [ranked[name][at == value, rank] for value in values], colours[rank])
+            _line(axes, values, [ranked[name][rows, rank] for rows in rows_at], colours[rank])
         axes.set_title(title, loc="left")
         scale_to(axes, values, main)
         _scale(axes, ranked[name][:, :num_latents])

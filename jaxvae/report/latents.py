@@ -7,6 +7,7 @@ from jaxvae.report import reading, style, wording
 from jaxvae.types import Results
 
 MAX_LABELS = 40
+MAX_ROWS = 1_000  # of lanes; a figure has about so many rows of pixels
 MAX_COLUMNS = 16  # of latents, unless more are active
 ACTIVE = 0.01  # nats; what Burda et al. 2016 call an active unit, measured on the KL here
 
@@ -18,13 +19,13 @@ def plot_kl_map(results: Results) -> Figure | None:
     A row is a lane, a column a latent, the most informative at the left; the colour is its KL in nats from N(0, 1),
     whatever prior the objective has, or from a hierarchy's own, averaged over the evaluation set. White is a latent
     that was switched off. The numbers at the right count the latents above 0.01 nats. Read downwards: a stronger prior
-    term switches latents off.
+    term switches latents off. Of more than 1,000 lanes, 1,000 have a row, evenly through settings and seeds.
     """
     table = np.asarray(results.kl_per_latent, float)
     if table.size == 0 or not np.isfinite(table).any():
         return None
     place = {id(lane): index for index, lane in enumerate(results.lanes)}
-    lanes = reading.ordered(results)
+    lanes = reading.spread_out(reading.ordered(results), MAX_ROWS)
     table = table[[place[id(lane)] for lane in lanes]]
     table = -np.sort(-table, axis=1)  # NaN goes last
 
@@ -41,6 +42,7 @@ def plot_kl_map(results: Results) -> Figure | None:
     more = f"; {num_off} more are off in every lane" if num_off else ""
     axes.set_xlabel(f"latent, sorted by KL within each lane{more}")
     axes.set_ylabel("lane")
+    style.note_below(made, wording.left_out(rows, len(results.lanes), "lanes, evenly through the sweep"))
     shown = style.thin(range(columns), 15)
     axes.set_xticks(shown, [str(index + 1) for index in shown])
     axes.tick_params(length=0)
@@ -78,15 +80,15 @@ def _labels(
         names = [wording.lane_label(results, lane) for lane in lanes]
         names = [f"× {name}" if alarm else name for name, alarm in zip(names, alarms, strict=True)]
         return list(range(len(lanes))), names, [_extent([number]) for number in active], alarms
+    row = {id(lane): index for index, lane in enumerate(lanes)}
+    shown = [(group, [row[id(lane)] for lane in group.lanes if id(lane) in row]) for group in reading.groups(results)]
+    shown = [(group, rows) for group, rows in shown if rows]
     blocks = []
-    start = 0
-    for group in reading.groups(results):
-        end = start + len(group.lanes)
+    for group, rows in (shown[index] for index in style.thin(shown, MAX_LABELS)):
         lost = sum(not reading.is_ok(lane) for lane in group.lanes)
         name = wording.group_label(results, group) + (f" ({lost} ×)" if lost else "")
-        blocks.append(((start + end - 1) / 2, name, _extent(active[start:end]), lost > 0))
-        start = end
-    return tuple(map(list, zip(*(blocks[index] for index in style.thin(blocks, MAX_LABELS)), strict=True)))
+        blocks.append(((rows[0] + rows[-1]) / 2, name, _extent(active[rows[0] : rows[-1] + 1]), lost > 0))
+    return tuple(map(list, zip(*blocks, strict=True)))
 
 
 def _num_off(table: np.ndarray) -> int:

@@ -29,7 +29,7 @@ def plot_method_comparison(results: Results) -> Figure | None:
     names = [*losses, *reading.by_weight(results, reading.scores(results))]
     if len(found) < 2 or not names:
         return None
-    encoding = Encoding(results)
+    encoding, settings = Encoding(results), reading.groups_by_family(results)
     labels = [reading.family_name(results, which) for which in found]
     margin = 0.2 + 0.095 * max(map(len, labels))
     columns = min(len(names), max(1, int((style.MAX_WIDTH - margin) / PANEL_WIDTH)), 4)
@@ -38,8 +38,7 @@ def plot_method_comparison(results: Results) -> Figure | None:
     for index, name in enumerate(names):
         axes = made.add_subplot(rows, columns, index + 1)
         for row, which in enumerate(found):
-            settings = [group for group in reading.groups(results) if group.family == which]
-            _method(axes, row, settings, name, encoding.hue(which))
+            _method(axes, row, settings[which], name, encoding.hue(which))
         if name in ("kl", "kl_standard"):
             _make_logarithmic_if_wide(
                 axes, [reading.number(lane, name) for lane in filter(reading.is_ok, results.lanes)]
@@ -73,13 +72,14 @@ def _method(axes: Axes, row: int, settings: list[reading.Group], name: str, colo
         axes.text(0.5, row, "no result", color=style.FAINT, fontsize=10, **where)
         return
     levels = np.linspace(-SPREAD, SPREAD, len(settings)) if len(settings) > 1 else [0.0]
-    every = []
+    every, heights, shades = [], [], []
     for index, (setting, level) in enumerate(zip(settings, levels, strict=True)):
         here = [reading.number(lane, name) for lane in setting.lanes if reading.is_ok(lane)]
         here = [value for value in here if np.isfinite(value)]
         every += here
-        shade = style.shade(colour, index, len(settings))
-        axes.scatter(here, [row + level] * len(here), s=16, color=[shade], linewidth=0, zorder=4)
+        heights += [row + level] * len(here)
+        shades += [style.shade(colour, index, len(settings))] * len(here)
+    axes.scatter(every, heights, s=16, color=shades, linewidth=0, zorder=4)
     low, high = np.quantile(every, (0.25, 0.75))
     axes.plot([least, greatest], [row, row], color=colour, linewidth=1, alpha=0.6, zorder=1)
     axes.plot([low, high], [row, row], color=colour, linewidth=8, alpha=0.22, solid_capstyle="butt", zorder=2)

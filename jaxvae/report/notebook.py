@@ -6,10 +6,14 @@ from jaxvae.report import reading, wording
 from jaxvae.types import Results
 
 MAX_LANES = 24  # more are told by their settings alone
+MAX_SETTINGS = 60  # the best of more
 
 
 def notebook_table(results: Results, heading: str) -> str:
-    """Return HTML: a heading, and a row for each lane, or for each setting (mean ± deviation) where lanes are many."""
+    """Return HTML: a heading, and a row for each lane, or for each setting (mean ± deviation) where lanes are many.
+
+    Of very many settings the best have a row, and the heading says so.
+    """
     names = [*reading.by_weight(results, reading.scores(results)), *reading.losses(results)]
     hypers = [*reading.swept_hypers(results)]
     if len(results.lanes) <= MAX_LANES:
@@ -28,7 +32,11 @@ def notebook_table(results: Results, heading: str) -> str:
         return _html(heading, [*first, *names, "status"], body)
     first = ["objective", "architecture", *hypers]
     body = []
-    for group in reading.groups(results):
+    settings = reading.groups(results)
+    shown = reading.best_groups(results, settings, MAX_SETTINGS)
+    if rest := wording.left_out(len(shown), len(settings), f"settings, {wording.the_best(results)}"):
+        heading = f"{heading}: {rest}"
+    for group in shown:
         spreads = [reading.mean_and_spread(group.lanes, name)[:2] for name in names]
         words = [wording.spread(mean, spread, wording.decimals([mean])) for mean, spread in spreads]
         healthy = f"{sum(map(reading.is_ok, group.lanes))} of {len(group.lanes)}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from jaxvae.report import document, spent, tables, wording
+from jaxvae.report import document, reading, spent, tables, wording
 from jaxvae.report.plots import PLOTS
 from jaxvae.report.summary import summary
 from jaxvae.types import Results
@@ -75,7 +75,10 @@ def _settings(results: Results) -> list[document.Section]:
     table = tables.settings(results)
     if table is None:
         return []
+    number = len(reading.groups(results))
+    left_out = wording.left_out(min(number, tables.MAX_ROWS), number, f"settings, {wording.the_best(results)}")
     note = "Mean ± standard deviation over the healthy lanes of each setting. Click a heading to sort."
+    note += f" {left_out}." if left_out else ""
     return [("settings", "Settings", document.note(note) + table)]
 
 
@@ -84,6 +87,9 @@ def _lanes(results: Results) -> list[document.Section]:
         "A row is one trained model, as in results.csv; losses are nats per image. Green: the best lane. "
         "Red: did not finish."
     )
+    number = len(results.lanes)
+    if left_out := wording.left_out(min(number, tables.MAX_ROWS), number, f"lanes, {wording.the_best(results)}"):
+        note += f" {left_out}."
     return [("lanes", "Lanes", document.note(note) + tables.lanes(results))]
 
 

@@ -8,7 +8,7 @@ import dataclasses
 import math
 import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jaxvae.evaluate.scoring import LOSSES
@@ -122,18 +122,33 @@ def moving_families(results: Results) -> list[Family]:
 def groups(results: Results, ignore: tuple[str, ...] = ()) -> list[Group]:
     """Gather lanes that agree on family and on every hyper their family sweeps, but for the seed and `ignore`."""
     found: dict[Any, Group] = {}
+    sweeps = {
+        which: [name for name in _sweeps(results, lanes) if name not in ignore]
+        for which, lanes in _by_family(results).items()
+    }
     for lane in ordered(results):
         which = family(lane)
-        names = [name for name in family_sweeps(results, which) if name not in ignore]
+        names = sweeps[which]
         key = (which, *(lane.get(name) for name in names))
         group = found.setdefault(key, Group(which, {name: lane.get(name) for name in names}, []))
         group.lanes.append(lane)
     return list(found.values())
 
 
+def groups_by_family(results: Results) -> dict[Family, list[Group]]:
+    """Return the settings of each family (see `groups`), families in their order of appearance."""
+    found: dict[Family, list[Group]] = {which: [] for which in families(results)}
+    for group in groups(results):
+        found[group.family].append(group)
+    return found
+
+
 def family_sweeps(results: Results, which: Family) -> list[str]:
     """List the hypers, without the seed, that take more than one value inside one family."""
-    lanes = _by_family(results)[which]
+    return _sweeps(results, _by_family(results)[which])
+
+
+def _sweeps(results: Results, lanes: list[Lane]) -> list[str]:
     return [name for name in swept_hypers(results) if len({lane.get(name) for lane in lanes}) > 1]
 
 
@@ -190,6 +205,32 @@ def losses(results: Results) -> list[str]:
 def best_lane(results: Results) -> Lane | None:
     """Return the lane that ranks first, None where none is ranked."""
     return next((lane for lane in results.lanes if lane.get("lane") in results.ranked[:1]), None)
+
+
+def best_lanes(results: Results, most: int) -> list[Lane]:
+    """Return at most so many lanes in the order of `ordered`: of more, those that rank first, then the others."""
+    if len(results.lanes) <= most:
+        return ordered(results)
+    place = {number: rank for rank, number in enumerate(results.ranked)}
+    kept = sorted(results.lanes, key=lambda lane: place.get(lane.get("lane"), len(place)))[:most]
+    chosen = {id(lane) for lane in kept}
+    return [lane for lane in ordered(results) if id(lane) in chosen]
+
+
+def best_groups(results: Results, found: list[Group], most: int) -> list[Group]:
+    """Return at most so many settings in their order: of more, those whose mean of the score that ranks is best."""
+    if len(found) <= most or results.main_score is None:
+        return found[:most]
+    means = [mean_and_spread(group.lanes, results.main_score)[0] for group in found]
+    best = sorted(range(len(found)), key=lambda index: -math.inf if math.isnan(means[index]) else means[index])
+    return [found[index] for index in sorted(best[-most:])]
+
+
+def spread_out(found: Sequence[Any], most: int) -> list[Any]:
+    """Return at most so many things in their order: of more, the first, the last, and some evenly between them."""
+    if len(found) <= most:
+        return list(found)
+    return [found[round(index * (len(found) - 1) / (most - 1))] for index in range(most)]
 
 
 def mean_and_spread(lanes: Iterable[Lane], name: str) -> tuple[float, float, int]:

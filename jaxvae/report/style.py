@@ -205,6 +205,13 @@ def legend_above(made: Figure, handles: list[Any]) -> None:
     made.legend(handles=handles, loc="outside upper center", ncols=columns)
 
 
+def note_below(made: Figure, words: str) -> None:
+    """Write a line under a figure, and make room for it; nothing where there is nothing to say."""
+    if words:
+        made.set_figheight(made.get_figheight() + 0.3)
+        made.supxlabel(words, x=0.01, ha="left", fontsize=11, color=FAINT)
+
+
 def slant_labels(axes: Axes) -> None:
     """Turn the tick labels under an axes so that long ones do not run into each other."""
     for label in axes.get_xticklabels():

@@ -10,9 +10,13 @@ Cell = tuple[str, str | float]
 """What is shown, and what it is sorted by."""
 
 
+MAX_ROWS = 200
+"""Lanes, or settings, that a table of the page has; thousands would take longer to open than anybody reads."""
+
+
 def lanes(results: Results) -> str:
-    """Return a table of every lane: its hypers, its status, its scores."""
-    rows = reading.ordered(results)
+    """Return a table of lanes, the MAX_ROWS best where there are more: hypers, status, scores."""
+    rows = reading.best_lanes(results, MAX_ROWS)
     best = reading.best_lane(results) if len(rows) > 1 else None
     columns: dict[str, list[Cell]] = {
         "lane": [(str(lane.get("lane", "")), reading.number(lane, "lane")) for lane in rows]
@@ -34,10 +38,14 @@ def lanes(results: Results) -> str:
 
 
 def settings(results: Results) -> str | None:
-    """Return a table of mean ± standard deviation of every setting; None when each lane is a setting of its own."""
+    """Return a table of mean ± standard deviation of settings, the MAX_ROWS best where there are more.
+
+    None when each lane is a setting of its own.
+    """
     rows = reading.groups(results)
     if len(rows) == len(results.lanes):
         return None
+    rows = reading.best_groups(results, rows, MAX_ROWS)
     columns: dict[str, list[Cell]] = {}
     for name in ("objective", "architecture"):
         if len({lane.get(name) for lane in results.lanes}) > 1:

@@ -9,6 +9,7 @@ from jaxvae.words import printable
 
 WIDTH = 120
 MAX_LANES = 30  # more than a screen of lanes is read in results.csv, not in a terminal
+MAX_ROWS = 60  # settings, or lanes that are settings of their own: likewise, the best of more
 LONGEST_WORD = 9
 MAX_NAMED = 6  # of the scores there is no room for
 
@@ -35,7 +36,7 @@ def terminal_table(results: Results) -> str:
 
     A row for a setting gives mean ± standard deviation over its healthy lanes. Where objectives or architectures are
     compared, a row for each gives median, least and greatest over its settings and seeds. Scores that do not fit are
-    named below the table.
+    named below the table, and so is how many rows there are where only the best are shown.
     """
     parts = []
     settings = reading.groups(results)
@@ -50,7 +51,7 @@ def terminal_table(results: Results) -> str:
 
 
 def _lanes(results: Results) -> str:
-    lanes = reading.ordered(results)
+    lanes = reading.best_lanes(results, MAX_ROWS)
     first = [_Column("lane", [str(lane.get("lane", "")) for lane in lanes]), *_families(results, lanes)]
     for name in [*reading.swept_hypers(results), *([reading.SEED] if reading.SEED in results.swept else [])]:
         first.append(_Column(name, [wording.hyper(lane.get(name)) for lane in lanes]))
@@ -60,10 +61,12 @@ def _lanes(results: Results) -> str:
         places = wording.decimals(column)
         scores.append(_Column(name, [wording.fixed(value, places) for value in column]))
     status = _Column("status", [str(lane.get("status") or "ok") for lane in lanes], align_right=False)
-    return _draw(first, scores, [status])
+    rest = wording.left_out(len(lanes), len(results.lanes), f"lanes, {wording.the_best(results)}")
+    return _draw(first, scores, [status], rest)
 
 
 def _settings(results: Results, settings: list[reading.Group]) -> str:
+    number, settings = len(settings), reading.best_groups(results, settings, MAX_ROWS)
     first = _families(results, [group.lanes[0] for group in settings])
     for name in reading.swept_hypers(results):
         first.append(_Column(name, [wording.hyper(group.lanes[0].get(name)) for group in settings]))
@@ -75,7 +78,8 @@ def _settings(results: Results, settings: list[reading.Group]) -> str:
     healthy = [sum(map(reading.is_ok, group.lanes)) for group in settings]
     lost = [len(group.lanes) - number for group, number in zip(settings, healthy, strict=True)]
     words = [f"{ok} ok" + (f", {bad} lost" if bad else "") for ok, bad in zip(healthy, lost, strict=True)]
-    return _draw(first, scores, [_Column("lanes", words, align_right=False)])
+    rest = wording.left_out(len(settings), number, f"settings, {wording.the_best(results)}")
+    return _draw(first, scores, [_Column("lanes", words, align_right=False)], rest)
 
 
 def _methods(results: Results, methods: list[reading.Group]) -> str:
@@ -107,7 +111,7 @@ def _by_weight(results: Results) -> list[str]:
     return sorted(present, key=lambda name: first.index(name) if name in first else len(first))
 
 
-def _draw(first: list[_Column], scores: list[_Column], last: list[_Column]) -> str:
+def _draw(first: list[_Column], scores: list[_Column], last: list[_Column], rest: str = "") -> str:
     used = sum(column.width + 2 for column in [*first, *last])
     fitting, left_out = [], []
     for column in scores:
@@ -124,6 +128,8 @@ def _draw(first: list[_Column], scores: list[_Column], last: list[_Column]) -> s
         lines.append(_row(columns, padded))
     lines += [_row(columns, [column.cells[row] for column in columns]) for row in range(len(columns[0].cells))]
     lines.insert(height, "─" * max(map(len, lines)))
+    if rest:
+        lines.append(f"{rest}.")
     if left_out:
         more = f" and {len(left_out) - MAX_NAMED} more" if len(left_out) > MAX_NAMED else ""
         lines += textwrap.wrap(

@@ -2,6 +2,7 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from jaxvae.report import reading, style, wording
@@ -10,6 +11,8 @@ from jaxvae.types import Results
 
 RATE = "rate: KL (nats per image)"
 MAX_PANELS = 8
+MANY = 300  # marks; more are smaller and in no order, or those of one setting would hide all others
+LEAST_MARK = 5  # square points
 DISTORTION = "distortion: reconstruction (nats per image)"
 
 
@@ -98,13 +101,31 @@ def _is_a_cloud(results: Results) -> bool:
 
 def marks(axes: Axes, encoding: Encoding, across: str, up: str, *, size: float) -> None:
     """Draw a mark for each healthy lane at two of its columns."""
+    lanes = [lane for lane in reversed(reading.ordered(encoding.results)) if reading.is_ok(lane)]
+    if len(lanes) > MANY:
+        _many_marks(axes, encoding, lanes, (across, up), max(LEAST_MARK, size * MANY / len(lanes)))
+        return
     alike: dict[Look, list[tuple[float, float]]] = {}
-    for lane in filter(reading.is_ok, reversed(reading.ordered(encoding.results))):
+    for lane in lanes:
         place = reading.number(lane, across), reading.number(lane, up)
         alike.setdefault(encoding.look(lane), []).append(place)
     for look, places in alike.items():
         style_of = {"s": size, "color": [look.colour], "marker": look.marker, "edgecolor": "white", "linewidth": 0.6}
         axes.scatter(*zip(*places, strict=True), zorder=3, **style_of)
+
+
+def _many_marks(
+    axes: Axes, encoding: Encoding, lanes: list[reading.Lane], columns: tuple[str, str], size: float
+) -> None:
+    """Draw a small mark for each lane, markers one after the other and colours in no order."""
+    alike: dict[str, list[tuple[float, float, tuple[float, ...]]]] = {}
+    for index in np.random.default_rng(0).permutation(len(lanes)):
+        lane, look = lanes[index], encoding.look(lanes[index])
+        place = tuple(reading.number(lane, name) for name in columns)
+        alike.setdefault(look.marker, []).append((*place, to_rgb(look.colour)))
+    for marker, places in alike.items():
+        x, y, colours = zip(*places, strict=True)
+        axes.scatter(x, y, s=size, color=colours, marker=marker, alpha=0.7, linewidth=0, zorder=3)
 
 
 def key(made: Figure, axes: list[Axes], encoding: Encoding) -> None:

@@ -127,6 +127,26 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def left_out(shown: int, number: int, what: str, where: str = "all in results.csv") -> str:
+    """Say that so many of a number are shown, "200 of 12 600 lanes; all in results.csv"; "" where all of them are.
+
+    Args:
+        shown: how many are shown.
+        number: how many there are.
+        what: they are, and which of them are shown.
+        where: the others are found.
+    """
+    if shown >= number:
+        return ""
+    numbers = f"{shown:,} of {number:,}".replace(",", " ")
+    return f"{numbers} {what}; {where}"
+
+
+def the_best(results: Results) -> str:
+    """Say which of many lanes or settings a table has: "the best by MIG"."""
+    return f"the best by {title(results.main_score)}" if results.main_score else "the first"
+
+
 def count(amount: int, noun: str) -> str:
     """Write "1 lane", "64 lanes"."""
     return f"{amount:,} {noun}{'' if amount == 1 else 's'}".replace(",", " ")

@@ -155,6 +155,8 @@ def _run(
         say(f"{job.train}\n{num_lanes} lane{'s' * (num_lanes > 1)}{programs}, {job.spec.steps:,} steps each -> {path}")
         if late := schedules.unfinished(job.groups, job.spec.steps):
             say(late)
+        if many := schedules.long_history(job.groups, job.spec.steps, job.spec.log_every):
+            say(many)
         watch = evaluate.watch(job.spec.metrics, job.evaluation, is_training_set=job.evaluation is job.train)
         trained = loop.fit(job.spec, job.groups, job.train, path, say, watch, go_back=go_back)
         facts = _environment(job, path, num_lanes, started, trained) | {"evaluated_on": job.evaluated_on}

@@ -67,8 +67,8 @@ def read(path: pathlib.Path, columns: Sequence[str] = ()) -> Logged:
         return NOTHING._replace(problem=f"{problem}, and none of its {len(lines):,} lines can be read")
     is_row = re.compile(rf"[0-9]{{1,9}},[0-9]{{1,9}}(?:,{_NUMBER}){{{len(named) - 2}}}").fullmatch
     kept = [line for line in lines if is_row(line)]
-    keys = [line.split(",", 2)[:2] for line in kept]
-    numbers = np.array(keys, np.int64).reshape(-1, 2)
+    # One number after the other: of millions of rows, lists of two texts would take more memory than the file.
+    numbers = np.fromiter((int(key) for line in kept for key in line.split(",", 2)[:2]), np.int64).reshape(-1, 2)
     new = np.zeros(len(kept), bool)
     new[np.unique(_key(*numbers.T), return_index=True)[1]] = True
     if len(kept) < len(lines) or not new.all():

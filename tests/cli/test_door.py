@@ -1,6 +1,7 @@
 """Nonsense on the command line: one line and code 2 within seconds; and what is odd but right, which goes through."""
 
 import os
+import re
 import sys
 import time
 
@@ -189,3 +190,14 @@ def test_a_schedule_that_outlasts_training_is_said_in_one_line(door):
     assert "kl_mixture in vade does: pretrain_steps = 10,000 updates, of which it sees 50%" in line
     _, accepted = door("--objective=annealed_vae,vae", "--steps=5000", "--sweep=annealed_vae:capacity_steps=5000")
     assert schedules.unfinished(accepted[-1].groups, 5000) is None
+
+
+def test_a_history_of_millions_of_rows_is_told_before_training(door):
+    _, accepted = door("--steps=5000")
+    groups = accepted[0].groups
+    lanes = sum(group.num_lanes for group in groups)
+    most = schedules.MANY_ROWS // lanes
+    assert schedules.long_history(groups, most * 100, 100) is None
+    line = schedules.long_history(groups, most * 100 + 100, 100)
+    wanted = int(re.search(r"--log_every=(\d+) makes", line)[1])
+    assert schedules.long_history(groups, most * 100 + 100, wanted) is None

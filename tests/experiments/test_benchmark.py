@@ -1,7 +1,9 @@
 """The benchmark: what it counts on paper, what it finds in programs, its PyTorch models, and that it runs."""
 
+import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -12,13 +14,18 @@ import pytest
 from jax.sharding import Mesh, PartitionSpec
 
 import inspect_hlo
+import kept
 import measuring
+import on_paper
 import paper_count
 import timed_metrics
+import ways
 from conftest import ROOT
 from jaxvae import models, objectives
+from jaxvae.data.grid import assemble
 from jaxvae.lane import step
 from jaxvae.metrics import METRICS
+from jaxvae.models import layers
 from jaxvae.objectives.factor_vae import permute_latents
 from jaxvae.types import Program
 
@@ -252,7 +259,7 @@ def test_flag_files_are_read():
         command = [sys.executable, "-c", reading, f"--flagfile={path}"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=BENCHMARK)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.split("\n")[0] == "['1', '64'] ['train', 'scale', 'start']"
+        assert done.stdout.split("\n")[0] == "['1', '64'] ['train', 'ways', 'anchors', 'scale', 'start']"
 
 
 def check(lines):
@@ -311,3 +318,193 @@ def test_the_quick_benchmark_of_metrics_has_a_line_for_each(tmp_path):
         assert line["seconds_per_lane"]["median"] > 0 and line["compile_s"] >= 0
         assert ("ratio" in line) == (line["metric"] in timed)
     assert "`dci`" in (tmp_path / "table.md").read_text()
+
+
+def test_lines_of_the_same_code_and_settings_are_not_measured_again(tmp_path):
+    path, published = tmp_path / "results.jsonl", []
+
+    def lines(**settings):
+        return kept.Lines(path, {}, settings, publish=lambda found: published.append(len(found)))
+
+    error = {"suite": "ways", "architecture": "mlp", "objective": "vae", "dtype": "float32", "lanes": 1, "mode": "map"}
+    error |= {"implementation": "jaxvae", "error": "none"}
+    first = lines(seconds=1)
+    assert first.begin("one", {"lanes": [1]})
+    first.add(error | {"value": 1})
+    assert not path.exists() and not published  # a cell that is cut off leaves nothing
+    first.add(error | {"value": 2})
+    first.end()
+    assert published == [2]
+    assert not first.begin("one", {"lanes": [1]}) and first.begin("another", {"lanes": [2]})
+
+    with path.open("a") as file:
+        file.write('{"suite": "ways", "cut sh')
+    again = lines(seconds=1)
+    assert [line["value"] for line in again.all] == [1, 2]
+    assert not again.begin("one", {"lanes": [1]}) and again.begin("another", {"lanes": [2]})
+    again.add(error | {"value": 3})
+    again.end()
+    assert [line["value"] for line in kept.read(path, again.setup)] == [1, 2, 3]
+
+    others = lines(seconds=2)
+    assert others.all == [] and others.begin("one", {"lanes": [1]})
+
+
+def test_a_run_that_is_late_begins_nothing(tmp_path, capsys):
+    lines = kept.Lines(tmp_path / "results.jsonl", {}, minutes=0.0)
+    assert not lines.begin("much", {"lanes": [1]})
+    assert "much; the same command goes on there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+@pytest.mark.parametrize(("kernel", "stride"), [(4, 2), (2, 2), (3, 1), (4, 1), (3, 2)])
+def test_xlas_convolutions_are_ours(kernel, stride, transposed):
+    keys = jax.random.split(jax.random.key(0), 4)
+    x = jax.random.normal(keys[0], (2, 8, 8, 3))
+    weights = [(jax.random.normal(keys[n], (kernel, kernel, *shape)), jnp.arange(shape[1]) * 0.1) for n, shape in
+               enumerate([(3, 5), (5, 2)], 1)]  # fmt: skip
+
+    def run(x, weights):
+        return layers.stack(x, weights, [stride, stride], transposed=transposed)
+
+    ours = run(x, weights)
+    with ways.WAYS["lax_conv"].patched():
+        theirs = run(x, weights)
+        found = jax.make_jaxpr(run)(x, weights)
+    assert str(found).count("conv_general_dilated") == 2
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def program_of(way, objective="beta_vae"):
+    """Return what a way makes of a sweep of two lanes, as JAX hands it over."""
+    program = Program("mlp", objective, (16, 16, 1), batch_size=4, sizes={})
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(ways.WAYS[way].patched())
+        return inspect_hlo.trace(program, 2, "vmap", "cuda").lower(lowering_platforms=("cuda",)).as_text()
+
+
+def test_ways_change_what_they_say_and_nothing_else():
+    text = {way: program_of(way) for way in ("as_it_is", "full_float32", "shared_batch")}
+    precisions = {way: set(re.findall(r"dot_general.*precision = \[(\w+)", found)) for way, found in text.items()}
+    assert precisions["full_float32"] == {"HIGHEST"} and "DEFAULT" in precisions["as_it_is"]
+    # Gathered from bits [1024, 32]: a batch for each lane, or one.
+    rows = re.compile(r"stablehlo.gather.*tensor<1024x32xui8>.*-> tensor<([0-9x]+)x32xui8>")
+    assert {found for found in rows.findall(text["as_it_is"])} == {"2x4"}
+    assert {found for found in rows.findall(text["shared_batch"])} == {"4"}
+
+
+def test_lanes_are_built_in_a_way_and_train():
+    data = assemble("noise", np.random.default_rng(0).integers(0, 2, (32, 8, 8, 1), np.uint8), annotation="none")
+    program = Program("mlp", "beta_vae", (8, 8, 1), batch_size=4, latent_dim=2)
+    made = ways.build("bfloat16", program, data, 2, "vmap", 0.01)
+    made.run(3)
+    assert made.program.dtype == "bfloat16"
+
+
+def test_pytorchs_models_at_once_are_its_models_one_by_one():
+    torch = pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    import anchors_torch
+    import peer_torch
+
+    torch.set_num_threads(1)
+    program = Program("conv", "beta_vae", (16, 16, 1), batch_size=8, latent_dim=3)
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 1), np.uint8)
+    hypers = {"lr": 1e-3, "beta": 2.0}
+    many = anchors_torch.VmapPeer(program, pixels, False, hypers, models=2)
+    singles = [peer_torch.Peer(program, pixels, False, hypers, seed=number) for number in range(2)]
+    images, noise = many.drawn()
+    losses = many._losses(tuple(many.weights), images, noise)
+    for number, single in enumerate(singles):
+        assert losses[number].item() == pytest.approx(single.loss(images[number], noise[number])[0].item(), rel=1e-4)
+    many.drawn = lambda: (images, noise)
+    many.step()
+    single = singles[1]
+    single.loss(images[1], noise[1])[0].backward()
+    single.optimisers[0].step()
+    for name, leaf in single.encoder.named_parameters():
+        torch.testing.assert_close(many.weights[0][name][1], leaf, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("objective", ["beta_vae", "factor_vae"])
+def test_pytorchs_whole_step_learns(objective):
+    torch = pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    import anchors_torch
+
+    torch.set_num_threads(1)
+    sizes = {"sizes": {"critic_width": 16, "critic_depth": 2}} if objective == "factor_vae" else {}
+    program = Program("mlp", objective, (8, 8, 1), batch_size=16, latent_dim=3, **sizes)
+    pixels = np.random.default_rng(0).integers(0, 2, (4, 8, 8, 1), np.uint8) * 255
+    hypers = step.hyper_defaults(program) | {"lr": 1e-3, "beta": 1.0, "gamma": 1.0}
+    peer = anchors_torch.GraphPeer(program, pixels, False, hypers)
+    before = peer.run(5)
+    peer.run(60)
+    assert peer.run(5) < 0.9 * before
+    assert "CUDA" in anchors_torch.why_not(program, graph=True, cuda=False)
+    assert ("two" in anchors_torch.why_not(program, graph=False, cuda=True)) == (objective == "factor_vae")
+
+
+def test_every_term_is_looked_into():
+    every = [objectives.objective(name) for name in (*objectives.OBJECTIVES, *inspect_hlo.COMPOSED)]
+    assert {term.name for objective in every for term in objective.terms} == set(objectives.TERMS)
+
+
+def test_a_glance_sees_what_compiling_shows():
+    program = Program("conv", "factor_vae", (16, 16, 1), batch_size=4, sizes={"critic_width": 8, "critic_depth": 2})
+    seen = inspect_hlo.glance(program, 2, "vmap", "cuda")
+    assert seen == {
+        "found": {},
+        "state_leaves": seen["state_leaves"],
+        "given_away": seen["state_leaves"],
+        "clean": True,
+    }
+    with ways.WAYS["lax_conv"].patched():
+        assert "grouped convolutions" in inspect_hlo.glance(program, 2, "vmap", "cuda")["found"]
+    assert layers._run is not ways.lax_stack
+
+
+def test_what_a_sweep_takes_is_arithmetic_of_its_pieces():
+    pieces = on_paper.Pieces(1e6, 4e6, 1e9, 1e8, 1e8, 40, 1e5, 200, 1e-3)
+    one, eight = on_paper.row(1, 12_600, pieces), on_paper.row(8, 12_600, pieces)
+    rate = on_paper.QUOTED["lane_steps_per_s"][0]
+    assert one["hours of training"] == pytest.approx(12_600 * 300_000 / rate / 3600)
+    assert eight["hours of training"] == pytest.approx(one["hours of training"] / 8)
+    assert one["lanes at once on each"] == eight["lanes at once on each"] == 256
+    assert one["GB on each device"] == pytest.approx(256 * 4e6 / 1e9)
+    assert eight["GB a checkpoint"] == pytest.approx(8 * one["GB a checkpoint"]) == 8 * 0.256
+    assert one["s from one to the next"] == 15 and eight["s from one to the next"] == pytest.approx(20 * 2.048)
+    assert one["million rows of history.csv"] == eight["million rows of history.csv"] == 37.8
+    assert one["host messages/s"] == 0 and on_paper.row(64, 60, pieces)["host messages/s"] == 2 * 22
+    table = on_paper.markdown(pieces).splitlines()
+    assert table[0].count("|") == 2 + len(on_paper.DEVICES) * len(on_paper.LANES)
+    assert "37.8" in next(line for line in table if "million rows" in line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", [*models.ARCHITECTURES, *(f"cvae+{name}" for name in models.ARCHITECTURES)])
+def test_no_program_for_a_gpu_holds_what_it_should_not(architecture):
+    every = list(inspect_hlo.every_program((32, 32, 1), 8, "float32", (architecture,)))
+    found = [(objective, sizes, made) for objective, _, sizes, made in every if isinstance(made, Program)]
+    refused = [str(made) for *_, made in every if not isinstance(made, Program)]
+    assert all(len(reason) > 20 for reason in refused) and len(every) >= len(objectives.OBJECTIVES)
+    dirty = {
+        (objective, str(sizes)): report
+        for objective, sizes, made in found
+        if not (report := inspect_hlo.glance(made, 4, "vmap", "cuda"))["clean"]
+    }
+    assert not dirty
+    assert found or architecture == "cvae+nvae"
+
+
+@pytest.mark.slow
+def test_the_quick_benchmark_goes_on_where_it_was(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    asked = ("--suite=ways,anchors", "--peer=torch", "--repeats=1", "--ways=shared_batch,bfloat16")
+    check(first := run(tmp_path, *asked))
+    assert [line.get("way") for line in first if line["suite"] == "ways"] == ["as_it_is", "shared_batch", "bfloat16"]
+    anchors = {line["implementation"]: line["lanes"] for line in first if line["suite"] == "anchors"}
+    assert anchors == {"jaxvae": 2, "torch eager, loop": 1, "torch vmap": 2}
+    (tmp_path / "table.md").unlink()
+    again = run(tmp_path, *asked)
+    assert [line["suite"] for line in again[len(first) :]] == ["machine"]
+    table = (tmp_path / "table.md").read_text()
+    assert "one batch a step for all lanes" in table and "PyTorch vmap, 2 models at once" in table
