@@ -3,6 +3,7 @@
 python experiments/benchmark                                       train, on this machine
 python experiments/benchmark --peer=torch --lanes=1,8              the same against PyTorch, in turn
 python experiments/benchmark --suite=metrics                        metrics against NumPy and scikit-learn
+python experiments/benchmark --suite=job                            the quickstart and a study, where their time goes
 python experiments/benchmark --suite=train,start,scale,metrics     everything
 python experiments/benchmark --flagfile=experiments/benchmark/gpu.flags
 python experiments/benchmark --quick                               does it run at all; the numbers mean nothing
@@ -37,6 +38,7 @@ import jax
 from absl import app, flags, logging
 
 import growth
+import jobs
 import measuring
 import paper_count
 import timed_metrics
@@ -49,7 +51,7 @@ from jaxvae.parallel.machine import num_cores, processor
 from jaxvae.types import InputError, Program
 from kept import Lines
 
-SUITES = ("train", "ways", "anchors", "scale", "start", "metrics")
+SUITES = ("train", "ways", "anchors", "scale", "start", "metrics", "job")
 STUDY_STEPS = 300_000  # of a model of the 12,600-model study
 START_REPEATS = 3
 
@@ -443,6 +445,21 @@ def metrics_suite(lines: Lines, _) -> None:
         lines.end()
 
 
+def job_suite(lines: Lines, _) -> None:
+    """Time whole jobs from the command to the report, without kept programs and with them."""
+
+    def wanted(job: str) -> bool:
+        if lines.cell:
+            lines.end()
+        return lines.begin(job, {"suite": "job", "job": job})
+
+    repeats = 1 if FLAGS.quick else min(FLAGS.repeats, START_REPEATS)
+    for line in jobs.measure(repeats, FLAGS.quick, wanted):
+        lines.add(line)
+    if lines.cell:
+        lines.end()
+
+
 def main(_) -> None:
     """Measure the machine, then what the flags ask for."""
     logging.set_verbosity(logging.ERROR)
@@ -473,7 +490,7 @@ def main(_) -> None:
     lines = Lines(out / "results.jsonl", ceilings, settings, FLAGS.minutes, functools.partial(write_table, out))
     lines.add({"suite": "machine", "processor": processor(), "command": sys.argv})
     suites = {"train": train_suite, "ways": ways_suite, "anchors": anchor_suite, "scale": scale_suite}
-    suites |= {"start": start_suite, "metrics": metrics_suite}
+    suites |= {"start": start_suite, "metrics": metrics_suite, "job": job_suite}
     # Asked to end, a run still writes down what it has measured; only figures are not drawn after every line.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import measuring
 
@@ -30,9 +30,14 @@ JOBS: dict[str, tuple[str, ...]] = {"quickstart": (), "study of 24 lanes": STUDY
 QUICK = ("--steps=4", "--metrics=mig", "--architecture=mlp", "--objective=beta_vae", "--sweep=beta=1,2")
 
 
-def measure(repeats: int, quick: bool) -> Iterator[dict]:
-    """Yield a line for each job, cold and warm: seconds of every part, and what is not training over training."""
+def measure(repeats: int, quick: bool, wanted: Callable[[str], bool]) -> Iterator[dict]:
+    """Yield a line for each wanted job, cold and warm: seconds of every part, and what is not training over training.
+
+    The whole is from the start of the process to its end.
+    """
     for name, arguments in JOBS.items():
+        if not wanted(name):
+            continue
         found: dict[str, list[dict[str, float]]] = {"cold": [], "warm": []}
         for _ in range(repeats):
             with tempfile.TemporaryDirectory() as kept:
@@ -43,6 +48,7 @@ def measure(repeats: int, quick: bool) -> Iterator[dict]:
             ratios = [(spent["whole"] - spent["train"]) / spent["train"] for spent in runs]
             yield {
                 "suite": "job",
+                "implementation": "jaxvae",
                 "job": name,
                 "cache": cache,
                 "repeats": len(runs),

@@ -50,6 +50,11 @@ def sentence(line: dict) -> str:
         return f"{_config(line)}, {_who(line)}, {line['cache']} start, seconds: {stages}"
     if line["suite"] == "metrics":
         return _metric_sentence(line)
+    if line["suite"] == "job":
+        parts = sorted(line["seconds"].items(), key=lambda part: -part[1]["median"])
+        spent = ", ".join(f"{name} {_digits(found['median'])}" for name, found in parts if found["median"] >= 0.05)
+        ratio = _between(line["not_training_over_training"])
+        return f"{line['job']}, {line['cache']}: {ratio} seconds of other things for one of training; seconds: {spent}"
     ratio = f", {_between(line['ratio'], ' x ')} {line['over']}" if "ratio" in line else ""
     shares = f", {_share(line, 'share_of_matmul')} of matmul" if "share_of_matmul" in line else ""
     devices = f", {line['devices']} device(s)" if line.get("scaled") == "devices" else ""
@@ -66,6 +71,17 @@ def _metric_sentence(line: dict) -> str:
     ratio = f", {_between(line['ratio'], ' x')} as fast as NumPy and scikit-learn" if "ratio" in line else ""
     seconds = f"{_between(line['seconds_per_lane'])} s a lane, compiled in {_digits(line['compile_s'])} s"
     return f"{line['metric']}, {who}: {seconds}{ratio}"
+
+
+def _jobs_table(lines: list[dict]) -> str:
+    """Return Markdown, a row for each part of each job."""
+    header = ("seconds", *(f"{line['job']}, {line['cache']}" for line in lines))
+    names = dict.fromkeys(name for line in lines for name, found in line["seconds"].items() if found["max"] >= 0.05)
+    rows = [
+        (name, *(_between(line["seconds"][name]) if name in line["seconds"] else "" for line in lines))
+        for name in names
+    ]
+    return _markdown(header, [*rows, ("others / train", *(_between(x["not_training_over_training"]) for x in lines))])
 
 
 def _metrics_table(lines: list[dict]) -> str:
@@ -195,6 +211,10 @@ def table(lines: list[dict]) -> str:
             for line in found
         ]
         parts.append(_markdown(header, rows))
+
+    found = [line for line in lines if line["suite"] == "job"]
+    if found:
+        parts.append(_jobs_table(found))
 
     found = [line for line in lines if line["suite"] == "metrics"]
     if found:

@@ -108,8 +108,8 @@ def _spec(results: Results) -> list[document.Section]:
 
 
 def _spent(results: Results) -> list[document.Section]:
-    found = results.environment.get("spent")
-    if not isinstance(found, Mapping) or not found:
+    found = spent.read(results.environment.get("spent"))
+    if not found:
         return []
     note = "Of the command that wrote this page, up to writing it; training that was done before is not in it."
     return [("spent", "Where the time went", document.note(note) + spent.table(found))]

@@ -1,8 +1,10 @@
 """Where the time of a run went, in words and as a table. Knows no clock."""
 
+import math
 import textwrap
 from collections.abc import Mapping
 from html import escape
+from typing import Any
 
 from jaxvae.ledger import SCORE
 from jaxvae.report import wording
@@ -18,11 +20,18 @@ _MEANING = {
     "train": "steps of all lanes",
     "save": "checkpoints, the wait for the last one of each wave",
     "encode": "codes and losses of the whole evaluation set",
+    "score": "all metrics of all lanes",
     "show": "pictures of the lanes on show",
     "draw": "figures",
     "write": "tables",
     "rest": "tracing programs, opening checkpoints, and what is between the parts",
 }
+
+
+def read(told: Any) -> dict[str, float]:
+    """Return the seconds of each part that a file says of a run; {} where it says nothing of the kind."""
+    found = told.items() if isinstance(told, Mapping) else ()
+    return {str(name): float(own) for name, own in found if isinstance(own, float) and math.isfinite(own)}
 
 
 def grouped(spent: Mapping[str, float]) -> tuple[dict[str, float], dict[str, float]]:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -135,7 +136,22 @@ def test_a_finished_sweep_has_all_its_parts(finished):
     assert {(row["lane"], row["step"]) for row in history} == {(lane, s) for lane in range(6) for s in (20, 40, 60)}
     assert all((row["tc"] is not None) == (row["lane"] >= 4) for row in history)
     page = (finished / "report.html").read_text()
-    assert "<html" in page and 'src="http' not in page
+    assert "<html" in page and 'src="http' not in page and "Where the time went" in page
+    spent = json.loads((finished / "run.json").read_text())["environment"]["spent"]
+    told = (
+        "start",
+        "data",
+        "compile",
+        "train",
+        "save",
+        "encode",
+        "score: mig",
+        "score: siblings",
+        "draw",
+        "write",
+        "rest",
+    )
+    assert spent.keys() >= set(told) and all(seconds >= 0 for seconds in spent.values())
     assert list((finished / "figures").glob("*.png"))
     assert json.loads((finished / "spec.json").read_text())["sweep"] == ["beta_vae:beta=1,4", "seed=0,1"]
 
@@ -223,7 +239,8 @@ def test_log_variances_are_encoded_where_a_metric_needs_them(scored, finished, i
 def test_the_same_command_again_trains_nothing(command, finished, capsys):
     before = [leaf.tobytes() for wave in parameters(finished) for leaf in jax.tree.leaves(wave)]
     assert run_in_process(*command, f"--workdir={finished}") == 0
-    assert "ready in" not in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "ready in" not in printed and re.search(r"(?s)\d s: .*score \d.*rest", printed)
     assert before == [leaf.tobytes() for wave in parameters(finished) for leaf in jax.tree.leaves(wave)]
 
 

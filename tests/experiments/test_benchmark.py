@@ -290,6 +290,19 @@ def test_the_quick_benchmark_writes_lines_a_table_and_a_figure(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_quick_benchmark_of_whole_jobs_says_where_their_time_goes(tmp_path):
+    lines = [line for line in run(tmp_path, "--suite=job", "--repeats=1") if line["suite"] == "job"]
+    assert [(line["job"], line["cache"]) for line in lines] == [
+        (job, cache) for job in ("quickstart", "study of 24 lanes") for cache in ("cold", "warm")
+    ]
+    for line in lines:
+        spent = {name: found["median"] for name, found in line["seconds"].items()}
+        parts = sum(seconds for name, seconds in spent.items() if name not in ("whole", "first line"))
+        assert 0.8 * spent["whole"] < parts <= spent["whole"] + 0.1
+    assert "others / train" in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.slow
 def test_the_quick_benchmark_scales_and_has_a_peer(tmp_path):
     pytest.importorskip("torch", reason="PyTorch is only ever a peer")
     lines = run(tmp_path, "--suite=train,scale", "--peer=torch", "--objectives=factor_vae")
