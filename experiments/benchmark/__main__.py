@@ -183,14 +183,15 @@ def torch_peers(lines: Lines, about: dict, program: Program, train: data.Dataset
     Eager on a CPU: one thread or one for each core; convolutions: either memory layout.
     """
     import peer_torch
+    import torch_networks
 
-    if program.objective not in peer_torch.OBJECTIVES or program.architecture not in peer_torch.ARCHITECTURES:
+    if program.objective not in peer_torch.OBJECTIVES or program.architecture not in torch_networks.ARCHITECTURES:
         print(f"no PyTorch peer of {program.objective} {program.architecture}", flush=True)
         return
     cuda = jax.default_backend() == "gpu"
     hypers = spec.expand(chosen(program), train.shape, len(train), train.factor_sizes)[0].rows()[0]
     pixels = peer_torch.torch.tensor(jax.device_get(train.pixels), device="cuda" if cuda else "cpu")
-    layouts = (False, True) if program.architecture in ("conv", "burgess") else (False,)
+    layouts = (False, True) if program.architecture in torch_networks.CONVOLUTIONAL else (False,)
     cores = num_cores()
     peer_torch.forget()
     for compiled, tf32 in itertools.product((False, True), (False, True) if cuda else (False,)):

@@ -145,16 +145,19 @@ def test_metrics_are_timed_against_their_restatements():
     assert {"beta_vae", "factor_vae", "mig", "dci"} <= set(timed_metrics.references())
 
 
-@pytest.mark.parametrize("objective", ["beta_vae", "factor_vae"])
 @pytest.mark.parametrize(
-    ("architecture", "shape"),
+    ("objective", "architecture", "shape"),
     [
-        ("conv", (64, 64, 1)),
-        ("conv", (32, 32, 3)),
-        ("burgess", (64, 64, 1)),
-        ("burgess", (32, 32, 3)),
-        ("mlp", (8, 8, 1)),
-        ("mlp_dsprites", (8, 8, 1)),
+        ("beta_vae", "conv", (64, 64, 1)),
+        ("beta_vae", "conv", (32, 32, 3)),
+        ("beta_vae", "burgess", (64, 64, 1)),
+        ("beta_vae", "burgess", (32, 32, 3)),
+        ("beta_vae", "resnet", (64, 64, 1)),
+        ("beta_vae", "resnet", (28, 28, 3)),
+        ("beta_vae", "mlp", (8, 8, 1)),
+        ("beta_vae", "mlp_dsprites", (8, 8, 1)),
+        *((objective, "conv", (32, 32, 1)) for objective in ("factor_vae", "beta_tcvae", "dip_vae_ii")),
+        *((objective, "mlp", (8, 8, 1)) for objective in ("vae", "factor_vae", "beta_tcvae", "dip_vae_ii")),
     ],
 )
 def test_pytorchs_model_is_ours(architecture, shape, objective):
@@ -170,7 +173,9 @@ def test_pytorchs_model_is_ours(architecture, shape, objective):
         lambda s: rng.normal(0, np.prod(s.shape[:-1]) ** -0.5 if s.ndim > 1 else 0.1, s.shape).astype(np.float32),
         shapes(program),
     )
-    hypers = {**step.hyper_defaults(program), "beta": 3.0} | ({"gamma": 7.0} if objective == "factor_vae" else {})
+    defaults = step.hyper_defaults(program)
+    others = {"alpha": 2.0, "beta": 3.0, "gamma": 7.0, "lambda_od": 4.0, "lambda_d_factor": 0.5}  # each another
+    hypers = defaults | {name: value for name, value in others.items() if name in defaults}
 
     key = jax.random.key(1)
     images = jax.random.uniform(key, (batch, *shape)).round()
@@ -180,7 +185,7 @@ def test_pytorchs_model_is_ours(architecture, shape, objective):
     penalty, logs = objectives.objective(objective).penalty(out, {}, params["critic"], hypers, context)
     ours = models.likelihood(program).nll(out.logits, images, hypers).mean() + penalty
 
-    pixels = np.zeros((batch, *shape), np.uint8)
+    pixels = np.zeros((100, *shape), np.uint8)  # as many as the context says there are
     peer = peer_torch.Peer(program, pixels, False, hypers)
     peer.load(params)
     assert peer.num_parameters == {
@@ -226,9 +231,10 @@ def test_pytorchs_model_learns_from_bits(objective, channels_last):
 def test_pytorchs_model_refuses_what_it_would_get_wrong():
     pytest.importorskip("torch", reason="PyTorch is only ever a peer")
     import peer_torch
+    import torch_networks
 
     with pytest.raises(ValueError, match="halved"):
-        peer_torch.networks("conv", (28, 28, 1), 10)
+        torch_networks.networks("conv", (28, 28, 1), 10)
     with pytest.raises(ValueError, match="factor_vae"):
         peer_torch.Peer(Program("mlp", "annealed_vae", (8, 8, 1)), np.zeros((1, 8, 8, 1), np.uint8), False, {})
 
