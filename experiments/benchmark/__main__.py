@@ -3,7 +3,8 @@
 python experiments/benchmark                                       train, on this machine
 python experiments/benchmark --peer=torch --lanes=1,8              the same against PyTorch, in turn
 python experiments/benchmark --suite=metrics                        metrics against NumPy and scikit-learn
-python experiments/benchmark --suite=train,start,scale,metrics     everything
+python experiments/benchmark --suite=race --peer=torch              a whole job end to end, ours and theirs
+python experiments/benchmark --suite=train,start,scale,metrics     everything but the race
 python experiments/benchmark --flagfile=experiments/benchmark/gpu.flags
 python experiments/benchmark --quick                               does it run at all; the numbers mean nothing
 
@@ -36,6 +37,8 @@ from absl import app, flags, logging
 import growth
 import measuring
 import paper_count
+import race
+import race_writing
 import timed_metrics
 import writing
 from contestants import Lanes, chosen
@@ -44,7 +47,7 @@ from jaxvae.asked import spec
 from jaxvae.parallel.machine import num_cores, processor
 from jaxvae.types import InputError, Program
 
-SUITES = ("train", "start", "scale", "metrics")
+SUITES = ("train", "start", "scale", "metrics", "race")
 STUDY_STEPS = 300_000  # of a model of the 12,600-model study
 START_REPEATS = 3
 
@@ -65,6 +68,12 @@ flags.DEFINE_integer("latent_dim", 10, "Number of latents.")
 flags.DEFINE_enum("peer", "none", ["none", "torch"], "Also time PyTorch, one model after another.")
 flags.DEFINE_integer("repeats", 5, "Turns of each contestant.")
 flags.DEFINE_float("seconds", 2.0, "Length of a turn.")
+flags.DEFINE_list(
+    "race",
+    list(race.RUNS),
+    f"Of {', '.join(race.RUNS)}: the runs of the race to make now; without a peer only cold and warm, which are ours. "
+    "Of others the newest lines of OUT/results.jsonl are taken, of the same job, machine and versions.",
+)
 flags.DEFINE_float("minutes", None, "Begin nothing new after so many minutes.")
 flags.DEFINE_integer("devices", None, "Fake devices on a CPU; by default one for each core, as run_sweep.py has it.")
 flags.DEFINE_string("out", "runs/benchmark", "Folder for results.jsonl, table.md and the figures.")
@@ -345,6 +354,17 @@ def metrics_suite(lines: Lines, _) -> None:
             return
 
 
+def race_suite(lines: Lines, _) -> None:
+    """Run one job end to end, ours and theirs; what is not run now is reread."""
+    job = race.QUICK if FLAGS.quick else race.Job()
+    which = [name for name in FLAGS.race if name in ("cold", "warm") or FLAGS.peer == "torch"]
+    before = race.kept_lines(lines.path, job, measuring.machine(), [name for name in race.RUNS if name not in which])
+    for line in before:
+        lines.all.append(line | {"kept": True})
+        print(race_writing.sentence(lines.all[-1]), flush=True)
+    race.run(job, pathlib.Path(FLAGS.out), which, lines.add)
+
+
 def main(_) -> None:
     """Measure the machine, then what the flags ask for."""
     logging.set_verbosity(logging.ERROR)
@@ -358,6 +378,8 @@ def main(_) -> None:
     unknown = set(FLAGS.suite) - set(SUITES)
     if unknown:
         raise app.UsageError(f"--suite={','.join(unknown)}: known are {', '.join(SUITES)}")
+    if set(FLAGS.race) - set(race.RUNS):
+        raise app.UsageError(f"--race={','.join(FLAGS.race)}: known are {', '.join(race.RUNS)}")
     if FLAGS.peer == "torch":
         try:
             import torch  # noqa: F401
@@ -374,11 +396,13 @@ def main(_) -> None:
     lines = Lines(out / "results.jsonl", ceilings)
     lines.add({"suite": "machine", "processor": processor(), "command": sys.argv})
     suites = {"train": train_suite, "scale": scale_suite, "start": start_suite, "metrics": metrics_suite}
+    suites["race"] = race_suite
     for name in FLAGS.suite:
         suites[name](lines, train)
     (out / "table.md").write_text(writing.table(lines.all), encoding="utf-8")
     writing.save_figure(lines.all, out / "figure.png")
     writing.save_growth(lines.all, out / "growth.png")
+    race_writing.save_figure([line for line in lines.all if line["suite"] == "race"], out / "race.png")
     print(f"\n{writing.table(lines.all)}\n{out}/results.jsonl, table.md, *.png")
 
 

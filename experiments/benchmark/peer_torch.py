@@ -74,8 +74,9 @@ class Peer:
         if program.objective not in OBJECTIVES or program.likelihood != "bernoulli":
             raise ValueError(f"the PyTorch peer knows {', '.join(OBJECTIVES)} with bernoulli pixels")
         torch.manual_seed(seed)
-        self.program, self.binary, self.hypers, self.device, self.tf32 = program, binary, dict(hypers), device, tf32
-        self.threads = threads
+        self.program, self.binary, self.device, self.tf32, self.threads = program, binary, device, tf32, threads
+        # Tensors, so that what is compiled serves a model with other numbers.
+        self.hypers = {name: torch.tensor(float(value), device=device) for name, value in hypers.items()}
         self.pixels = torch.as_tensor(pixels).to(device)
         # The pixels of every byte f32[256, 8], first pixel in the highest bit: looking up is faster than shifting.
         self.bytes = torch.tensor([[byte >> place & 1 for place in range(7, -1, -1)] for byte in range(256)])
@@ -91,16 +92,32 @@ class Peer:
         self.critic.to(device)
         self.vae_parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         self.critic_parameters = [*self.critic.parameters()]
-        self.optimisers = [torch.optim.Adam(self.vae_parameters, lr=self.hypers["lr"], fused=True)]
-        if self.critic_parameters:
-            self.optimisers.append(
-                torch.optim.Adam(self.critic_parameters, lr=self.hypers["critic_lr"], betas=(0.5, 0.9), fused=True)
-            )
+        self.optimisers = self.new_optimisers()
         self.compiled = compiled
         self._loss = self.loss
         if compiled:
             mode = "reduce-overhead" if device == "cuda" else None
             self._loss = torch.compile(self.loss, mode=mode, dynamic=False)
+        self._compiled_encoder = torch.compile(self.encoder, dynamic=False)
+
+    def new_optimisers(self) -> list[torch.optim.Optimizer]:
+        """Return an Adam for each player that there is."""
+        lr = {name: float(self.hypers.get(name, 0.0)) for name in ("lr", "critic_lr")}
+        made = [torch.optim.Adam(self.vae_parameters, lr=lr["lr"], fused=True)]
+        if self.critic_parameters:
+            made.append(torch.optim.Adam(self.critic_parameters, lr=lr["critic_lr"], betas=(0.5, 0.9), fused=True))
+        return made
+
+    def begin(self, hypers: Mapping[str, float], seed: int) -> None:
+        """Begin another model in the place of this one, so that what is compiled serves it."""
+        torch.manual_seed(seed)
+        for name, value in hypers.items():
+            self.hypers[name].fill_(value)
+        for network in (self.encoder, self.decoder, self.critic):
+            for layer in network.modules():
+                if hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()
+        self.optimisers = self.new_optimisers()
 
     @property
     def num_parameters(self) -> dict[str, int]:
@@ -110,8 +127,11 @@ class Peer:
 
     def batch(self) -> torch.Tensor:
         """Draw images f32[B, C, H, W] in [0, 1], uniformly with replacement."""
+        return self.images(self.pixels[torch.randint(len(self.pixels), (self.program.batch_size,), device=self.device)])
+
+    def images(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return what rows of pixels show, f32[B, C, H, W] in [0, 1]."""
         height, width, channels = self.program.image_shape
-        rows = self.pixels[torch.randint(len(self.pixels), (self.program.batch_size,), device=self.device)]
         if self.binary:
             images = F.embedding(rows.int(), self.bytes).flatten(1)[:, : height * width * channels]
         else:
@@ -205,6 +225,19 @@ class Peer:
         for _ in range(num_steps):
             losses += self.step()
         return float(losses) / num_steps
+
+    @torch.no_grad()
+    def codes(self, pixels: np.ndarray, at_once: int, *, compiled: bool = False) -> np.ndarray:
+        """Return the posterior means f32[N, D] of images given as pixels are, so many at once."""
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        encoder, rows = self._compiled_encoder if compiled else self.encoder, torch.as_tensor(pixels)
+        found = torch.empty(len(rows), self.program.latent_dim)
+        for start in range(0, len(rows), at_once):
+            start = max(0, min(start, len(rows) - at_once))  # the last ones again: one shape, compiled once
+            images = self.images(rows[start : start + at_once].to(self.device))
+            found[start : start + at_once] = encoder(images)[:, : self.program.latent_dim]
+        return found.numpy()
 
     @torch.no_grad()
     def load(self, params: Mapping) -> None:

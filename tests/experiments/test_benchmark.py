@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,9 @@ from jax.sharding import Mesh, PartitionSpec
 import inspect_hlo
 import measuring
 import paper_count
+import race
+import race_scores
+import race_writing
 import timed_metrics
 from conftest import ROOT
 from jaxvae import models, objectives
@@ -239,6 +243,114 @@ def test_pytorchs_model_refuses_what_it_would_get_wrong():
         peer_torch.Peer(Program("mlp", "annealed_vae", (8, 8, 1)), np.zeros((1, 8, 8, 1), np.uint8), False, {})
 
 
+def race_lines():
+    """Return lines as a race of two betas and two seeds would write them."""
+    job = {"models": 4, "architecture": "conv", "dataset": "sprites", "steps": 10, "batch_size": 8, "held_out": 100}
+    about = {"suite": "race", "job": job, "ran": "2026-01-01 00:00:00"}
+    lines = []
+    for start, scale in (("cold", 2.0), ("warm", 1.0)):
+        ours = about | {"run": start, "implementation": "jaxvae", "start": start, "measured": 1, "times": 1}
+        for part, seconds in (("start", 1.0), ("training", 4.0), ("encoding", 2.0), ("scores", 3.0)):
+            lines.append(ours | {"part": part, "seconds": scale * seconds})
+    lines.append(lines[0] | {"part": "dci", "seconds": 2.5, "apart": True})
+    theirs = about | {"implementation": race.THEIRS, "measured": 1, "times": 1}
+    lines += [theirs | {"run": run, "part": "start", "seconds": 2.0} for run in ("training", "dci", "scores")]
+    many = theirs | {"measured": 2, "times": 4}
+    for run, part, seconds in (("training", "training", 8.0), ("training", "encoding", 2.0), ("dci", "dci", 40.0)):
+        lines.append(many | {"run": run, "part": part, "seconds": seconds})
+    return [*lines, many | {"run": "scores", "part": "mig", "seconds": 4.0}]
+
+
+def test_the_races_parts_add_up_and_what_is_taken_times_the_models_is_said(tmp_path):
+    lines = race_lines()
+    found = race_writing.contestants(lines)
+    totals = {who: sum(parts.values()) for who, parts in found.items()}
+    assert totals == {"jaxvae, cold": 20.0, "jaxvae, warm": 10.0, race.THEIRS: 60.0}
+    table = race_writing.table(lines)
+    assert "| all | 20.0 | 10.0 | 60.0 |  | 3.0 x / 6.0 x |" in table
+    assert "| training | 8.0 | 4.0 | 8.0 | 2, times 4 | 1.0 x / 2.0 x |" in table
+    assert "| of which DCI | (2.5) |  | 40.0 | 2, times 4 | 16.0 x |" in table
+    race_writing.save_figure(lines, tmp_path / "race.png")
+    assert (tmp_path / "race.png").stat().st_size > 10_000
+
+
+def test_a_contestant_of_which_a_part_is_missing_is_not_compared(tmp_path):
+    lines = [line for line in race_lines() if line["part"] != "encoding" or line["implementation"] == "jaxvae"]
+    assert list(race_writing.contestants(lines)) == ["jaxvae, cold", "jaxvae, warm"]
+    assert "theirs over ours" not in race_writing.table(lines)
+    race_writing.save_figure(lines, tmp_path / "race.png")
+    assert not (tmp_path / "race.png").exists()
+
+
+def test_runs_of_the_race_are_reread_where_job_machine_and_versions_are_the_same(tmp_path):
+    job = race.QUICK
+    machine = {"device": "one", "versions": {"jax": "1", "torch": "2"}}
+    line = {"suite": "race", "run": "dci", "job": job.told(), "ran": "1", "seconds": 1.0} | machine
+    others = [
+        line | {"device": "another"},
+        line | {"versions": {"jax": "1", "torch": "3"}},
+        line | {"job": job.told() | {"steps": 7}},
+        line | {"run": "scores"},
+        {"suite": "train"},
+    ]
+    path = tmp_path / "results.jsonl"
+    assert race.kept_lines(path, job, machine, ["dci"]) == []
+    newest = [line | {"ran": "2", "part": part} for part in ("start", "dci")]
+    path.write_text("\n".join(json.dumps(each) for each in [line, *newest, *others]))
+    assert race.kept_lines(path, job, machine, ["dci"]) == newest
+
+
+def test_the_races_job_is_a_command_that_is_taken():
+    job = race.Job()
+    chosen = {flag.partition("=")[0]: flag.partition("=")[2] for flag in job.flags()}
+    assert job.models == 24 and chosen["--steps"] == "1200" and chosen["--lr"] == "0.002"
+    asking = [sys.executable, str(ROOT / "run_sweep.py"), *job.flags(), "--workdir=/dev/null/no", "--no_such_flag"]
+    done = subprocess.run(asking, capture_output=True, text=True)
+    assert "no_such_flag" in done.stderr and len(re.findall("Unknown command line flag", done.stderr)) == 1
+
+
+def test_scores_of_any_rows_are_those_of_a_grid():
+    from reference import disentanglement
+
+    sizes = (3, 4, 6)
+    values = np.stack(np.unravel_index(np.arange(72), sizes), axis=1)
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(72, 4))
+    codes = np.concatenate([values[:, :2], noise[:, :2]], axis=1) + 2.0 * noise  # two factors known, one not
+    held = random.integers(3, size=50)
+    rows = random.integers(72, size=50)
+    found = race_scores.Rows(values).sharing(random, held, rows, 20)
+    assert (values[found, held[:, None]] == values[rows, held][:, None]).all()
+    assert len(np.unique(found)) > 60  # and nothing else is held
+    for score in ("factor_vae", "beta_vae"):
+        of_rows = getattr(race_scores, score)(codes, values, np.random.default_rng(1))
+        of_grid = getattr(disentanglement, score)(codes, sizes, np.random.default_rng(2))
+        assert 0.4 < of_grid < 0.99
+        assert of_rows == pytest.approx(of_grid, abs=0.03)
+
+
+def test_another_model_begins_in_the_place_of_the_last_one():
+    torch = pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    import peer_torch
+
+    program = Program("mlp", "beta_vae", (8, 8, 1), batch_size=4, latent_dim=3)
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 1), dtype=np.uint8)
+    peer = peer_torch.Peer(program, pixels, False, {"lr": 1e-2, "beta": 1.0}, threads=1)
+    images, noise = torch.rand(4, 1, 8, 8), torch.randn(4, 3)
+    peer.begin({"lr": 1e-2, "beta": 1.0}, seed=3)
+    first = peer.loss(images, noise)[0].item()
+    peer.run(5)
+    assert peer.loss(images, noise)[0].item() != pytest.approx(first, rel=1e-3)
+    peer.begin({"lr": 1e-2, "beta": 1.0}, seed=3)
+    assert peer.loss(images, noise)[0].item() == first
+    peer.begin({"lr": 1e-2, "beta": 100.0}, seed=3)
+    assert peer.loss(images, noise)[0].item() > first
+    # Codes of a number of images that batches do not divide, the last batch again in part.
+    whole = peer.codes(pixels, 10)
+    np.testing.assert_allclose(peer.codes(pixels, 4), whole, rtol=1e-5, atol=1e-6)
+    assert whole.shape == (10, 3)
+
+
 def run(tmp_path, *arguments):
     """Run the benchmark in a process of its own and return its lines."""
     command = [sys.executable, str(BENCHMARK), "--quick", f"--out={tmp_path}", *arguments]
@@ -317,3 +429,21 @@ def test_the_quick_benchmark_of_metrics_has_a_line_for_each(tmp_path):
         assert line["seconds_per_lane"]["median"] > 0 and line["compile_s"] >= 0
         assert ("ratio" in line) == (line["metric"] in timed)
     assert "`dci`" in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_quick_race_is_run_by_parts_and_reread(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    first = run(tmp_path, "--suite=race", "--peer=torch", "--race=cold,training,dci,scores")
+    check(first)
+    ours = [line for line in first if line.get("run") == "cold"]
+    assert {line["part"] for line in ours if not line.get("apart")} == set(race_writing.PARTS)
+    assert {line["part"] for line in ours if line.get("apart")} == set(race.SCORES)
+    assert all(line["seconds"] >= 0 for line in ours)
+    theirs = {line["part"]: line for line in first if line.get("implementation") == race.THEIRS}
+    assert set(theirs) == {"start", "compiling", "training", "encoding", "figures", *race.SCORES}
+    assert theirs["training"]["times"] == race.QUICK.models and theirs["start"]["times"] == 1
+    table = (tmp_path / "table.md").read_text()
+    again = run(tmp_path, "--suite=race", "--race=warm")
+    assert again[: len(first)] == first and {line.get("run") for line in again[len(first) :]} == {None, "warm"}
+    assert "jaxvae, warm" not in table and "jaxvae, warm" in (tmp_path / "table.md").read_text()
