@@ -71,7 +71,7 @@ flags.DEFINE_float("seconds", 2.0, "Length of a turn.")
 flags.DEFINE_list(
     "race",
     list(race.RUNS),
-    f"Of {', '.join(race.RUNS)}: the runs of the race to make now; without a peer only cold and warm, which are ours. "
+    f"Of {', '.join(race.RUNS)}: the runs of the race to make now; without a peer only {', '.join(race.OWN)}, ours. "
     "Of others the newest lines of OUT/results.jsonl are taken, of the same job, machine and versions.",
 )
 flags.DEFINE_float("minutes", None, "Begin nothing new after so many minutes.")
@@ -357,7 +357,7 @@ def metrics_suite(lines: Lines, _) -> None:
 def race_suite(lines: Lines, _) -> None:
     """Run one job end to end, ours and theirs; what is not run now is reread."""
     job = race.QUICK if FLAGS.quick else race.Job()
-    which = [name for name in FLAGS.race if name in ("cold", "warm") or FLAGS.peer == "torch"]
+    which = [name for name in FLAGS.race if name in race.OWN or FLAGS.peer == "torch"]
     before = race.kept_lines(lines.path, job, measuring.machine(), [name for name in race.RUNS if name not in which])
     for line in before:
         lines.all.append(line | {"kept": True})

@@ -76,7 +76,8 @@ class Peer:
         torch.manual_seed(seed)
         self.program, self.binary, self.device, self.tf32, self.threads = program, binary, device, tf32, threads
         # Tensors, so that what is compiled serves a model with other numbers.
-        self.hypers = {name: torch.tensor(float(value), device=device) for name, value in hypers.items()}
+        numbers = {name: value for name, value in hypers.items() if not isinstance(value, str)}
+        self.hypers = {name: torch.tensor(float(value), device=device) for name, value in numbers.items()}
         self.pixels = torch.as_tensor(pixels).to(device)
         # The pixels of every byte f32[256, 8], first pixel in the highest bit: looking up is faster than shifting.
         self.bytes = torch.tensor([[byte >> place & 1 for place in range(7, -1, -1)] for byte in range(256)])

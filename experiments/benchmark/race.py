@@ -33,7 +33,8 @@ from jaxvae.parallel.machine import num_cores
 
 HERE = pathlib.Path(__file__).resolve().parent
 OURS, THEIRS = "jaxvae", "PyTorch and scikit-learn"
-RUNS = ("cold", "training", "dci", "scores", "warm")
+OWN = ("cold", "warm", "apart")
+RUNS = ("cold", "training", "dci", "scores", "warm", "apart")
 """What is run, in this order, so that theirs lies between ours; each one takes some minutes."""
 SCORES = ("mig", "dci", "sap", "factor_vae", "beta_vae")
 VERSIONS = ("python", "jax", "jaxlib", "flax", "torch", "scikit-learn")  # those that kept lines must agree in
@@ -97,7 +98,7 @@ def run(job: Job, out: pathlib.Path, which: list[str], add: Callable[[dict], Non
     Args:
         job: what is to be done.
         out: where programs and codes are kept from one call to the next.
-        which: of RUNS; "warm", "dci" and "scores" need what "cold" and "training" leave in `out`.
+        which: of RUNS; others than "cold" and "training" need what those leave in `out`.
         add: takes lines.
     """
     kept = out / "race"
@@ -106,22 +107,25 @@ def run(job: Job, out: pathlib.Path, which: list[str], add: Callable[[dict], Non
     for name in RUNS:
         if name not in which:
             continue
-        found = ours(job, kept, name) if name in ("cold", "warm") else theirs(job, kept, name)
+        found = ours(job, kept, name) if name in OWN else theirs(job, kept, name)
         for line in found:
             add(about | {"run": name} | line)
 
 
-def ours(job: Job, kept: pathlib.Path, start: str) -> list[dict]:
-    """Run the command and return a line for each of its parts, then for each score by itself."""
+def ours(job: Job, kept: pathlib.Path, name: str) -> list[dict]:
+    """Run the command, or score anew what it kept, and return a line for each of the parts."""
     programs = kept / "programs"
-    if start == "cold":
+    if name == "cold":
         shutil.rmtree(programs, ignore_errors=True)
+    about = {"implementation": OURS, "measured": 1, "times": 1}
+    asked = {"kept": str(kept.resolve())}
+    if name == "apart":
+        told = child("race_ours.py", asked | {"apart": SCORES}, {})
+        return [about | {"part": part, "apart": True, "seconds": spent} for part, spent in told.items()]
     with tempfile.TemporaryDirectory() as folder:
-        command = [*job.flags(), f"--workdir={folder}/sweep", f"--compilation_cache={programs.resolve()}"]
-        told = child("race_ours.py", {"flags": command, "apart": SCORES if start == "cold" else ()}, {})
-    about = {"implementation": OURS, "start": start, "measured": 1, "times": 1}
-    lines = [about | {"part": name, "seconds": spent} for name, spent in told["seconds"].items()]
-    return lines + [about | {"part": name, "apart": True, "seconds": spent} for name, spent in told["apart"].items()]
+        flags = [*job.flags(), f"--workdir={folder}/sweep", f"--compilation_cache={programs.resolve()}"]
+        told = child("race_ours.py", asked | {"flags": flags}, {})
+    return [about | {"start": name, "part": part, "seconds": spent} for part, spent in told.items()]
 
 
 def theirs(job: Job, kept: pathlib.Path, name: str) -> list[dict]:

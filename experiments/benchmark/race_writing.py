@@ -70,7 +70,7 @@ def _row_of(name: str, lines: list[dict], found: list[str], over: bool) -> tuple
     cells = []
     for who in found:
         line = own.get(THEIRS if who == THEIRS else OURS)
-        here = line is not None and (who == THEIRS or line["start"] in who)
+        here = line is not None and who in (THEIRS, f"{OURS}, cold")  # by themselves they are compiled anew
         cells.append("" if not here else _digits(line["seconds"]) if who == THEIRS else f"({_digits(line['seconds'])})")
     if not over:
         return (f"of which {NAMES[name]}", *cells)
