@@ -108,9 +108,11 @@ def train_step(program: Program, data: Dataset, hypers: Hypers, state: TrainStat
     are for ever, with a loss that looks like any other: such a lane has stalled.
     """
     (_, (logs, model_state)), grads = jax.value_and_grad(loss, has_aux=True)(state.params, program, data, hypers, state)
-    leaves = jax.tree.leaves(grads)
-    finite = jnp.stack([jnp.isfinite(logs["loss"]), *(jnp.isfinite(leaf).all() for leaf in leaves)]).all()
-    squares = jnp.stack([jnp.isfinite(jnp.square(leaf)).all() for leaf in leaves]).all()
+    # All numbers are finite where the largest is, and their squares where its square is; a maximum passes NaN on. To
+    # ask each number takes XLA four times as long on a CPU, of an mlp's step a sixth.
+    largest = jnp.stack([jnp.abs(leaf).max(initial=0.0) for leaf in jax.tree.leaves(grads)]).max()
+    finite = jnp.isfinite(logs["loss"]) & jnp.isfinite(largest)
+    squares = jnp.isfinite(jnp.square(largest))
 
     def move():
         params, opt = {}, {}
