@@ -108,11 +108,8 @@ def train_step(program: Program, data: Dataset, hypers: Hypers, state: TrainStat
     are for ever, with a loss that looks like any other: such a lane has stalled.
     """
     (_, (logs, model_state)), grads = jax.value_and_grad(loss, has_aux=True)(state.params, program, data, hypers, state)
-    # All numbers are finite where the largest is, and their squares where its square is; a maximum passes NaN on. To
-    # ask each number takes XLA four times as long on a CPU, of an mlp's step a sixth.
-    largest = jnp.stack([jnp.abs(leaf).max(initial=0.0) for leaf in jax.tree.leaves(grads)]).max()
-    finite = jnp.isfinite(logs["loss"]) & jnp.isfinite(largest)
-    squares = jnp.isfinite(jnp.square(largest))
+    leaves = jax.tree.leaves(grads)
+    squares = jnp.stack([jnp.isfinite(jnp.square(leaf)).all() for leaf in leaves]).all()
 
     def move():
         params, opt = {}, {}
@@ -122,9 +119,11 @@ def train_step(program: Program, data: Dataset, hypers: Hypers, state: TrainStat
         return TrainState(state.step + 1, params, opt, model_state, state.status)
 
     def stay():
+        # Asked here alone: what is not finite has no finite square, and to look at every number again takes time.
+        finite = jnp.stack([jnp.isfinite(logs["loss"]), *(jnp.isfinite(leaf).all() for leaf in leaves)]).all()
         lost = jnp.where(finite, state.step + STALLED, state.step)
         return state.replace(status=jnp.where(state.status < 0, lost, state.status))
 
     # A branch, not a choice between two results: that would read and write the optimiser's state once more. Side by
     # side (vmap) it becomes the choice.
-    return jax.lax.cond(finite & squares & (state.status < 0), move, stay), logs
+    return jax.lax.cond(jnp.isfinite(logs["loss"]) & squares & (state.status < 0), move, stay), logs
