@@ -4,7 +4,8 @@ python experiments/benchmark                                       train, on thi
 python experiments/benchmark --peer=torch --lanes=1,8              the same against PyTorch, in turn
 python experiments/benchmark --suite=metrics                        metrics against NumPy and scikit-learn
 python experiments/benchmark --suite=job                            the quickstart and a study, where their time goes
-python experiments/benchmark --suite=train,start,scale,metrics     everything
+python experiments/benchmark --suite=race --peer=torch              a whole job end to end, ours and theirs
+python experiments/benchmark --suite=train,start,scale,metrics     everything but the race
 python experiments/benchmark --flagfile=experiments/benchmark/gpu.flags
 python experiments/benchmark --quick                               does it run at all; the numbers mean nothing
 
@@ -41,6 +42,8 @@ import growth
 import jobs
 import measuring
 import paper_count
+import race
+import race_writing
 import timed_metrics
 import ways
 import writing
@@ -51,7 +54,7 @@ from jaxvae.parallel.machine import num_cores, processor
 from jaxvae.types import InputError, Program
 from kept import Lines
 
-SUITES = ("train", "ways", "anchors", "scale", "start", "metrics", "job")
+SUITES = ("train", "ways", "anchors", "scale", "start", "metrics", "job", "race")
 STUDY_STEPS = 300_000  # of a model of the 12,600-model study
 START_REPEATS = 3
 
@@ -75,6 +78,12 @@ flags.DEFINE_integer("latent_dim", 10, "Number of latents.")
 flags.DEFINE_enum("peer", "none", ["none", "torch"], "Also time PyTorch, one model after another.")
 flags.DEFINE_integer("repeats", 5, "Turns of each contestant.")
 flags.DEFINE_float("seconds", 2.0, "Length of a turn.")
+flags.DEFINE_list(
+    "race",
+    list(race.RUNS),
+    f"Of {', '.join(race.RUNS)}: the runs of the race to make now; without a peer only {', '.join(race.OWN)}, ours. "
+    "Of others the newest lines of OUT/results.jsonl are taken, of the same job, machine and versions.",
+)
 flags.DEFINE_float("minutes", None, "Begin nothing new after so many minutes.")
 flags.DEFINE_integer("devices", None, "Fake devices on a CPU; by default one for each core, as run_sweep.py has it.")
 flags.DEFINE_string("out", "runs/benchmark", "Folder for results.jsonl, table.md and the figures.")
@@ -186,14 +195,15 @@ def torch_peers(lines: Lines, about: dict, program: Program, train: data.Dataset
     Eager on a CPU: one thread or one for each core; convolutions: either memory layout.
     """
     import peer_torch
+    import torch_networks
 
-    if program.objective not in peer_torch.OBJECTIVES or program.architecture not in peer_torch.ARCHITECTURES:
+    if program.objective not in peer_torch.OBJECTIVES or program.architecture not in torch_networks.ARCHITECTURES:
         print(f"no PyTorch peer of {program.objective} {program.architecture}", flush=True)
         return
     cuda = jax.default_backend() == "gpu"
     hypers = spec.expand(chosen(program), train.shape, len(train), train.factor_sizes)[0].rows()[0]
     pixels = peer_torch.torch.tensor(jax.device_get(train.pixels), device="cuda" if cuda else "cpu")
-    layouts = (False, True) if program.architecture in ("conv", "burgess") else (False,)
+    layouts = (False, True) if program.architecture in torch_networks.CONVOLUTIONAL else (False,)
     cores = num_cores()
     peer_torch.forget()
     for compiled, tf32 in itertools.product((False, True), (False, True) if cuda else (False,)):
@@ -460,6 +470,17 @@ def job_suite(lines: Lines, _) -> None:
         lines.end()
 
 
+def race_suite(lines: Lines, _) -> None:
+    """Run one job end to end, ours and theirs; what is not run now is reread."""
+    job = race.QUICK if FLAGS.quick else race.Job()
+    which = [name for name in FLAGS.race if name in race.OWN or FLAGS.peer == "torch"]
+    before = race.kept_lines(lines.path, job, measuring.machine(), [name for name in race.RUNS if name not in which])
+    for line in before:
+        lines.all.append(line | {"kept": True})
+        print(race_writing.sentence(lines.all[-1]), flush=True)
+    race.run(job, pathlib.Path(FLAGS.out), which, lines.add)
+
+
 def main(_) -> None:
     """Measure the machine, then what the flags ask for."""
     logging.set_verbosity(logging.ERROR)
@@ -473,6 +494,8 @@ def main(_) -> None:
     unknown = set(FLAGS.suite) - set(SUITES)
     if unknown:
         raise app.UsageError(f"--suite={','.join(unknown)}: known are {', '.join(SUITES)}")
+    if set(FLAGS.race) - set(race.RUNS):
+        raise app.UsageError(f"--race={','.join(FLAGS.race)}: known are {', '.join(race.RUNS)}")
     if FLAGS.peer == "torch":
         try:
             import torch  # noqa: F401
@@ -490,7 +513,7 @@ def main(_) -> None:
     lines = Lines(out / "results.jsonl", ceilings, settings, FLAGS.minutes, functools.partial(write_table, out))
     lines.add({"suite": "machine", "processor": processor(), "command": sys.argv})
     suites = {"train": train_suite, "ways": ways_suite, "anchors": anchor_suite, "scale": scale_suite}
-    suites |= {"start": start_suite, "metrics": metrics_suite, "job": job_suite}
+    suites |= {"start": start_suite, "metrics": metrics_suite, "job": job_suite, "race": race_suite}
     # Asked to end, a run still writes down what it has measured; only figures are not drawn after every line.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
@@ -500,6 +523,7 @@ def main(_) -> None:
         write_table(out, lines.all)
         writing.save_figure(lines.all, out / "figure.png")
         writing.save_growth(lines.all, out / "growth.png")
+        race_writing.save_figure([line for line in lines.all if line["suite"] == "race"], out / "race.png")
     print(f"\n{writing.table(lines.all)}\n{out}/results.jsonl, table.md, *.png")
 
 

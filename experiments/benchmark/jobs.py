@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import measuring
 
@@ -42,7 +42,8 @@ def measure(repeats: int, quick: bool, wanted: Callable[[str], bool]) -> Iterato
         for _ in range(repeats):
             with tempfile.TemporaryDirectory() as kept:
                 for cache, runs in found.items():
-                    runs.append(run(QUICK if quick else arguments, pathlib.Path(kept), cache))
+                    workdir = pathlib.Path(kept) / cache
+                    runs.append(run(QUICK if quick else arguments, workdir, pathlib.Path(kept) / "programs"))
         for cache, runs in found.items():
             parts = dict.fromkeys(part for spent in runs for part in spent)
             ratios = [(spent["whole"] - spent["train"]) / spent["train"] for spent in runs]
@@ -57,12 +58,17 @@ def measure(repeats: int, quick: bool, wanted: Callable[[str], bool]) -> Iterato
             }
 
 
-def run(arguments: tuple[str, ...], kept: pathlib.Path, name: str) -> dict[str, float]:
-    """Run the command in a folder; return the seconds of its parts, to the first line, and of the whole process."""
-    workdir = kept / name
-    # The user's own way, but that what compiles lies in a folder of its own.
-    environment = os.environ | {"PYTHONPATH": str(measuring.ROOT)}
-    command = [sys.executable, "-m", "jaxvae", *arguments, f"--workdir={workdir}", f"--compilation_cache={kept}"]
+def run(arguments: Sequence[str], workdir: pathlib.Path, programs: pathlib.Path) -> dict[str, float]:
+    """Run the command; return the seconds of its parts, to the first line, and of the whole process.
+
+    Args:
+        arguments: the command's, but for those below.
+        workdir: the sweep's folder.
+        programs: where compiled programs are kept.
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    environment |= {"PYTHONPATH": str(measuring.ROOT)}
+    command = [sys.executable, "-m", "jaxvae", *arguments, f"--workdir={workdir}", f"--compilation_cache={programs}"]
     begin = time.perf_counter()
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as job:
         job.stdout.readline()

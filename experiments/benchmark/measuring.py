@@ -19,7 +19,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxvae.parallel.machine import processor
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch")
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "torch", "scikit-learn")
 
 
 def seconds_of(work: Callable[[], Any], repeats: int = 5, least: float = 0.05) -> float:

@@ -95,6 +95,25 @@ def _convolutional(image_shape, latent_dim, down, kernels, up, hidden) -> tuple[
     return encoder, decoder
 
 
+def _residual(image_shape, latent_dim, widths, hidden) -> tuple[list[Layer], list[Layer]]:
+    """Return encoder and decoder of levels, as many as the image can be halved: a convolution, a residual block."""
+    height, width, channels = image_shape
+    widths = widths[: strides(image_shape, len(widths)).count(2)]
+    encoder, decoder, grid, last = [], [], (height, width), channels
+    for features in widths:
+        encoder.append(conv(4, grid, last, features, 2))
+        grid, last = (grid[0] // 2, grid[1] // 2), features
+        encoder += [conv(3, grid, last, last, 1)] * 2
+    flat = math.prod(grid) * last
+    encoder += stack(flat, hidden, 2 * latent_dim)
+    decoder += stack(latent_dim, hidden, flat)
+    for features in (*widths[-2::-1], channels):
+        decoder += [conv(3, grid, last, last, 1)] * 2
+        decoder.append(conv(4, grid, last, features, 2, up=True))
+        grid, last = (grid[0] * 2, grid[1] * 2), features
+    return encoder, decoder
+
+
 def layers(program: Program) -> tuple[list[Layer], list[Layer]] | None:
     """Return the layers of encoder and decoder in order, or None for an architecture that is not counted here."""
     shape, latents = program.image_shape, program.latent_dim
@@ -104,6 +123,8 @@ def layers(program: Program) -> tuple[list[Layer], list[Layer]] | None:
     if program.architecture == "burgess":  # Burgess et al. 2018; three convolutions below 64x64
         number = 4 if min(shape[:2]) >= 64 else 3
         return _convolutional(shape, latents, (32,) * number, (4,) * number, (32,) * (number - 1), (256, 256))
+    if program.architecture == "resnet":  # blocks of He et al. 2016b
+        return _residual(shape, latents, (32, 64, 128, 128), 256)
     if program.architecture == "mlp":  # Kingma & Welling 2014
         return stack(pixels, 500, 2 * latents), stack(latents, 500, pixels)
     if program.architecture == "mlp_dsprites":  # Higgins et al. 2017

@@ -14,54 +14,33 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import torch_networks
 from jaxvae.objectives.factor_vae import CRITIC_DEPTH, CRITIC_WIDTH
 
-OBJECTIVES = ("vae", "beta_vae", "factor_vae")
-ARCHITECTURES = ("conv", "burgess", "mlp", "mlp_dsprites")
+OBJECTIVES = ("vae", "beta_vae", "factor_vae", "beta_tcvae", "dip_vae_ii")
 
 
-def _dense(widths: tuple[int, ...], activation: Callable[[], nn.Module]) -> list[nn.Module]:
-    """Return dense layers from each width to the next, the activation between them and not after the last."""
-    made: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise(widths):
-        made += [nn.Linear(inputs, outputs), activation()]
-    return made[:-1]
+def decomposed(mean: torch.Tensor, logvar: torch.Tensor, z: torch.Tensor, num_images: int) -> tuple[torch.Tensor, ...]:
+    """Return MI, TC and dimension-wise KL of a batch [B, D], nats, by minibatch-weighted sampling from num_images."""
+
+    def log_normal(values, centre, log_variance):
+        return -0.5 * (math.log(2 * math.pi) + log_variance + (values - centre) ** 2 * (-log_variance).exp())
+
+    pairs = log_normal(z[:, None], mean[None], logvar[None])
+    weight = -math.log(len(z) * num_images)
+    own = log_normal(z, mean, logvar).sum(1)
+    joint = torch.logsumexp(weight + pairs.sum(2), 1)
+    latents = torch.logsumexp(weight + pairs, 1).sum(1)
+    prior = log_normal(z, torch.zeros_like(z), torch.zeros_like(z)).sum(1)
+    return (own - joint).mean(), (joint - latents).mean(), (latents - prior).mean()
 
 
-def _convolutional(shape, latent_dim, down, kernels, up, hidden) -> tuple[nn.Module, nn.Module]:
-    """Return encoder and decoder of stride-2 convolutions; images [B, C, H, W] whose sides they halve exactly."""
-    height, width, channels = shape
-    shrink = 2 ** len(down)
-    if height % shrink or width % shrink:
-        raise ValueError(f"images of {height}x{width} cannot be halved {len(down)} times; PyTorch would pad otherwise")
-    encoder: list[nn.Module] = []
-    for inputs, outputs, kernel in zip((channels, *down), down, kernels, strict=False):
-        encoder += [nn.Conv2d(inputs, outputs, kernel, stride=2, padding=(kernel - 2) // 2), nn.ReLU()]
-    start = (down[-1], height // shrink, width // shrink)
-    flat = math.prod(start)
-    decoder = [*_dense((latent_dim, *hidden, flat), nn.ReLU), nn.ReLU(), nn.Unflatten(1, start)]
-    for inputs, outputs in zip((down[-1], *up), (*up, channels), strict=True):
-        decoder += [nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1), nn.ReLU()]
-    encoder += [nn.Flatten(), *_dense((flat, *hidden, 2 * latent_dim), nn.ReLU)]
-    return nn.Sequential(*encoder), nn.Sequential(*decoder[:-1])
-
-
-def networks(architecture: str, shape: tuple[int, int, int], latent_dim: int) -> tuple[nn.Module, nn.Module]:
-    """Return encoder [B, C, H, W] -> [B, 2D] and decoder [B, D] -> logits [B, C, H, W] for images of (H, W, C)."""
-    height, width, channels = shape
-    pixels = math.prod(shape)
-    if architecture == "conv":
-        return _convolutional(shape, latent_dim, (32, 32, 64, 64), (4, 4, 2, 2), (64, 32, 32), (256,))
-    if architecture == "burgess":
-        number = 4 if min(height, width) >= 64 else 3
-        return _convolutional(shape, latent_dim, (32,) * number, (4,) * number, (32,) * (number - 1), (256, 256))
-    down, up, activations = {
-        "mlp": ((500,), (500,), (nn.Tanh, nn.Tanh)),
-        "mlp_dsprites": ((1200, 1200), (1200, 1200, 1200), (nn.ReLU, nn.Tanh)),
-    }[architecture]
-    encoder = nn.Sequential(nn.Flatten(), *_dense((pixels, *down, 2 * latent_dim), activations[0]))
-    decoder = _dense((latent_dim, *up, pixels), activations[1])
-    return encoder, nn.Sequential(*decoder, nn.Unflatten(1, (channels, height, width)))
+def away_from_identity(mean: torch.Tensor, logvar: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the sums of squares off and on the diagonal of Cov[z] - I, z ~ q of a batch [B, D]."""
+    centred = mean - mean.mean(0)
+    matrix = logvar.exp().mean(0).diag() + centred.T @ centred / len(mean)
+    diagonal = matrix.diagonal()
+    return ((matrix - diagonal.diag()) ** 2).sum(), ((diagonal - 1.0) ** 2).sum()
 
 
 class Peer:
@@ -70,7 +49,7 @@ class Peer:
     Args:
         program: what to train (jaxvae's Program, or anything with its fields).
         pixels: uint8[N, H, W, C], or bits uint8[N, ceil(H*W*C/8)] if `binary`.
-        hypers: lr, and by objective beta, gamma, critic_lr.
+        hypers: lr, and by objective beta, gamma, critic_lr, …, by jaxvae's names.
         device: "cpu" or "cuda".
         compiled: whether `torch.compile` takes the loss; on CUDA with CUDA graphs.
         tf32: whether CUDA may round float32 products to TF32, as XLA does unless told otherwise.
@@ -95,14 +74,16 @@ class Peer:
         if program.objective not in OBJECTIVES or program.likelihood != "bernoulli":
             raise ValueError(f"the PyTorch peer knows {', '.join(OBJECTIVES)} with bernoulli pixels")
         torch.manual_seed(seed)
-        self.program, self.binary, self.hypers, self.device, self.tf32 = program, binary, dict(hypers), device, tf32
-        self.threads = threads
+        self.program, self.binary, self.device, self.tf32, self.threads = program, binary, device, tf32, threads
+        # Tensors, so that what is compiled serves a model with other numbers.
+        numbers = {name: value for name, value in hypers.items() if not isinstance(value, str)}
+        self.hypers = {name: torch.tensor(float(value), device=device) for name, value in numbers.items()}
         self.pixels = torch.as_tensor(pixels).to(device)
         # The pixels of every byte f32[256, 8], first pixel in the highest bit: looking up is faster than shifting.
         self.bytes = torch.tensor([[byte >> place & 1 for place in range(7, -1, -1)] for byte in range(256)])
         self.bytes = self.bytes.float().to(device)
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        encoder, decoder = networks(program.architecture, program.image_shape, program.latent_dim)
+        encoder, decoder = torch_networks.networks(program.architecture, program.image_shape, program.latent_dim)
         self.encoder = encoder.to(device, memory_format=self.layout)
         self.decoder = decoder.to(device, memory_format=self.layout)
         self.critic = nn.ModuleList()
@@ -112,16 +93,32 @@ class Peer:
         self.critic.to(device)
         self.vae_parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         self.critic_parameters = [*self.critic.parameters()]
-        self.optimisers = [torch.optim.Adam(self.vae_parameters, lr=self.hypers["lr"], fused=True)]
-        if self.critic_parameters:
-            self.optimisers.append(
-                torch.optim.Adam(self.critic_parameters, lr=self.hypers["critic_lr"], betas=(0.5, 0.9), fused=True)
-            )
+        self.optimisers = self.new_optimisers()
         self.compiled = compiled
         self._loss = self.loss
         if compiled:
             mode = "reduce-overhead" if device == "cuda" else None
             self._loss = torch.compile(self.loss, mode=mode, dynamic=False)
+        self._compiled_encoder = torch.compile(self.encoder, dynamic=False)
+
+    def new_optimisers(self) -> list[torch.optim.Optimizer]:
+        """Return an Adam for each player that there is."""
+        lr = {name: float(self.hypers.get(name, 0.0)) for name in ("lr", "critic_lr")}
+        made = [torch.optim.Adam(self.vae_parameters, lr=lr["lr"], fused=True)]
+        if self.critic_parameters:
+            made.append(torch.optim.Adam(self.critic_parameters, lr=lr["critic_lr"], betas=(0.5, 0.9), fused=True))
+        return made
+
+    def begin(self, hypers: Mapping[str, float], seed: int) -> None:
+        """Begin another model in the place of this one, so that what is compiled serves it."""
+        torch.manual_seed(seed)
+        for name, value in hypers.items():
+            self.hypers[name].fill_(value)
+        for network in (self.encoder, self.decoder, self.critic):
+            for layer in network.modules():
+                if hasattr(layer, "reset_parameters"):
+                    layer.reset_parameters()
+        self.optimisers = self.new_optimisers()
 
     @property
     def num_parameters(self) -> dict[str, int]:
@@ -131,8 +128,11 @@ class Peer:
 
     def batch(self) -> torch.Tensor:
         """Draw images f32[B, C, H, W] in [0, 1], uniformly with replacement."""
+        return self.images(self.pixels[torch.randint(len(self.pixels), (self.program.batch_size,), device=self.device)])
+
+    def images(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return what rows of pixels show, f32[B, C, H, W] in [0, 1]."""
         height, width, channels = self.program.image_shape
-        rows = self.pixels[torch.randint(len(self.pixels), (self.program.batch_size,), device=self.device)]
         if self.binary:
             images = F.embedding(rows.int(), self.bytes).flatten(1)[:, : height * width * channels]
         else:
@@ -157,7 +157,7 @@ class Peer:
         return codes.float()
 
     def loss(self, images=None, noise=None, shuffled=None) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return nll + beta * KL (+ gamma * TC), nats per image, and the critic's cross-entropy or None.
+        """Return what the objective minimises, nats per image, and the critic's cross-entropy or None.
 
         What is not given is drawn: images [B, C, H, W], noise [B, D], and shuffled codes [B, D] of a second batch.
         """
@@ -167,7 +167,7 @@ class Peer:
             logits = self.decoder(z)
         nll = F.binary_cross_entropy_with_logits(logits.float(), images, reduction="sum") / len(images)
         kl = 0.5 * (mean**2 + logvar.exp() - logvar - 1.0).sum(1).mean()
-        total = nll + self.hypers.get("beta", 1.0) * kl
+        total = nll + self.weighed(kl, mean, logvar, z)
         if not self.critic_parameters:
             return total, None
 
@@ -184,6 +184,17 @@ class Peer:
         truth = torch.zeros(len(z), dtype=torch.long, device=z.device)
         cross_entropy = F.cross_entropy(on_codes, truth) + F.cross_entropy(self.judge(shuffled), truth + 1)
         return total, 0.5 * cross_entropy
+
+    def weighed(self, kl: torch.Tensor, mean: torch.Tensor, logvar: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        """Return what the objective adds to the nll but for a critic's part, nats."""
+        hypers = self.hypers
+        if self.program.objective == "beta_tcvae":
+            parts = decomposed(mean, logvar, z, len(self.pixels))
+            return kl + sum((hypers[n] - 1.0) * part for n, part in zip(("alpha", "beta", "gamma"), parts, strict=True))
+        if self.program.objective == "dip_vae_ii":
+            off, on = away_from_identity(mean, logvar)
+            return kl + hypers["lambda_od"] * (off + hypers["lambda_d_factor"] * on)
+        return hypers.get("beta", 1.0) * kl
 
     def step(self) -> torch.Tensor:
         """Take one step of both players and return the VAE's loss, still on the device."""
@@ -217,41 +228,28 @@ class Peer:
         return float(losses) / num_steps
 
     @torch.no_grad()
+    def codes(self, pixels: np.ndarray, at_once: int, *, compiled: bool = False) -> np.ndarray:
+        """Return the posterior means f32[N, D] of images given as pixels are, so many at once."""
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        encoder, rows = self._compiled_encoder if compiled else self.encoder, torch.as_tensor(pixels)
+        found = torch.empty(len(rows), self.program.latent_dim)
+        for start in range(0, len(rows), at_once):
+            start = max(0, min(start, len(rows) - at_once))  # the last ones again: one shape, compiled once
+            images = self.images(rows[start : start + at_once].to(self.device))
+            found[start : start + at_once] = encoder(images)[:, : self.program.latent_dim]
+        return found.numpy()
+
+    @torch.no_grad()
     def load(self, params: Mapping) -> None:
         """Take over the weights of a jaxvae lane, {"vae": {"model": …}, "critic": …} with leaves on the host."""
         channels = next((m.unflattened_size[0] for m in self.decoder if isinstance(m, nn.Unflatten)), 1)
         for part, network in (("encoder", self.encoder), ("decoder", self.decoder)):
-            _load(network, params["vae"]["model"][part], channels if isinstance(self.encoder[0], nn.Conv2d) else 1)
+            torch_networks.load(
+                network, params["vae"]["model"][part], channels if isinstance(self.encoder[0], nn.Conv2d) else 1
+            )
         if self.critic_parameters:
-            _load(self.critic, params["critic"]["tc_critic"], 1)
-
-
-def _load(network: nn.Module, theirs: Mapping, channels: int) -> None:
-    """Copy Flax's arrays into PyTorch's, layer by layer of each kind, in order.
-
-    Flax lays kernels out as [k, k, in, out] and [in, out], and flattens [H, W, C]; PyTorch flattens [C, H, W], so rows
-    or columns of the dense layer next to the convolutions change places (`channels` of them to a pixel).
-    """
-    seen: dict[str, int] = {}
-    layers = [layer for layer in network if isinstance(layer, (nn.Linear, nn.Conv2d, nn.ConvTranspose2d))]
-    convolutional = any(not isinstance(layer, nn.Linear) for layer in layers)
-    for position, layer in enumerate(layers):
-        kind = {nn.Linear: "Dense", nn.Conv2d: "Conv", nn.ConvTranspose2d: "ConvTranspose"}[type(layer)]
-        number = seen[kind] = seen.get(kind, -1) + 1
-        kernel, bias = (np.array(theirs[f"{kind}_{number}"][name]) for name in ("kernel", "bias"))
-        if kind == "Conv":
-            kernel = kernel.transpose(3, 2, 0, 1)
-        elif kind == "ConvTranspose":
-            kernel = kernel.transpose(2, 3, 0, 1)
-        else:
-            if convolutional and position and isinstance(layers[position - 1], nn.Conv2d):
-                kernel = kernel.reshape(-1, channels, kernel.shape[1]).swapaxes(0, 1).reshape(kernel.shape)
-            if convolutional and position + 1 < len(layers) and isinstance(layers[position + 1], nn.ConvTranspose2d):
-                kernel = kernel.reshape(len(kernel), -1, channels).swapaxes(1, 2).reshape(kernel.shape)
-                bias = bias.reshape(-1, channels).T.ravel()
-            kernel = kernel.T
-        layer.weight.copy_(torch.as_tensor(np.ascontiguousarray(kernel)))
-        layer.bias.copy_(torch.as_tensor(np.ascontiguousarray(bias)))
+            torch_networks.load(self.critic, params["critic"]["tc_critic"], 1)
 
 
 def forget() -> None:

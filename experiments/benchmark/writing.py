@@ -5,6 +5,7 @@ import pathlib
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+import race_writing
 from jaxvae.report import style
 
 
@@ -55,6 +56,8 @@ def sentence(line: dict) -> str:
         spent = ", ".join(f"{name} {_digits(found['median'])}" for name, found in parts if found["median"] >= 0.05)
         ratio = _between(line["not_training_over_training"])
         return f"{line['job']}, {line['cache']}: {ratio} seconds of other things for one of training; seconds: {spent}"
+    if line["suite"] == "race":
+        return race_writing.sentence(line)
     ratio = f", {_between(line['ratio'], ' x ')} {line['over']}" if "ratio" in line else ""
     shares = f", {_share(line, 'share_of_matmul')} of matmul" if "share_of_matmul" in line else ""
     devices = f", {line['devices']} device(s)" if line.get("scaled") == "devices" else ""
@@ -221,6 +224,9 @@ def table(lines: list[dict]) -> str:
         sizes = " x ".join(map(str, found[0]["sizes"]))
         parts.append(f"Scoring {found[0]['rows']:,} codes of {found[0]['latents']} latents, factors {sizes}:")
         parts.append(_metrics_table(found))
+
+    found = [line for line in lines if line["suite"] == "race"]
+    parts += [race_writing.table(found)] if found else []
 
     failed = [line for line in lines if "error" in line]
     parts += ["\n".join(f"- {sentence(line)}" for line in failed)] if failed else []

@@ -109,7 +109,6 @@ def train_step(program: Program, data: Dataset, hypers: Hypers, state: TrainStat
     """
     (_, (logs, model_state)), grads = jax.value_and_grad(loss, has_aux=True)(state.params, program, data, hypers, state)
     leaves = jax.tree.leaves(grads)
-    finite = jnp.stack([jnp.isfinite(logs["loss"]), *(jnp.isfinite(leaf).all() for leaf in leaves)]).all()
     squares = jnp.stack([jnp.isfinite(jnp.square(leaf)).all() for leaf in leaves]).all()
 
     def move():
@@ -120,9 +119,11 @@ def train_step(program: Program, data: Dataset, hypers: Hypers, state: TrainStat
         return TrainState(state.step + 1, params, opt, model_state, state.status)
 
     def stay():
+        # Asked here alone: what is not finite has no finite square, and to look at every number again takes time.
+        finite = jnp.stack([jnp.isfinite(logs["loss"]), *(jnp.isfinite(leaf).all() for leaf in leaves)]).all()
         lost = jnp.where(finite, state.step + STALLED, state.step)
         return state.replace(status=jnp.where(state.status < 0, lost, state.status))
 
     # A branch, not a choice between two results: that would read and write the optimiser's state once more. Side by
     # side (vmap) it becomes the choice.
-    return jax.lax.cond(finite & squares & (state.status < 0), move, stay), logs
+    return jax.lax.cond(jnp.isfinite(logs["loss"]) & squares & (state.status < 0), move, stay), logs

@@ -18,6 +18,9 @@ import kept
 import measuring
 import on_paper
 import paper_count
+import race
+import race_scores
+import race_writing
 import timed_metrics
 import ways
 from conftest import ROOT
@@ -152,16 +155,19 @@ def test_metrics_are_timed_against_their_restatements():
     assert {"beta_vae", "factor_vae", "mig", "dci"} <= set(timed_metrics.references())
 
 
-@pytest.mark.parametrize("objective", ["beta_vae", "factor_vae"])
 @pytest.mark.parametrize(
-    ("architecture", "shape"),
+    ("objective", "architecture", "shape"),
     [
-        ("conv", (64, 64, 1)),
-        ("conv", (32, 32, 3)),
-        ("burgess", (64, 64, 1)),
-        ("burgess", (32, 32, 3)),
-        ("mlp", (8, 8, 1)),
-        ("mlp_dsprites", (8, 8, 1)),
+        ("beta_vae", "conv", (64, 64, 1)),
+        ("beta_vae", "conv", (32, 32, 3)),
+        ("beta_vae", "burgess", (64, 64, 1)),
+        ("beta_vae", "burgess", (32, 32, 3)),
+        ("beta_vae", "resnet", (64, 64, 1)),
+        ("beta_vae", "resnet", (28, 28, 3)),
+        ("beta_vae", "mlp", (8, 8, 1)),
+        ("beta_vae", "mlp_dsprites", (8, 8, 1)),
+        *((objective, "conv", (32, 32, 1)) for objective in ("factor_vae", "beta_tcvae", "dip_vae_ii")),
+        *((objective, "mlp", (8, 8, 1)) for objective in ("vae", "factor_vae", "beta_tcvae", "dip_vae_ii")),
     ],
 )
 def test_pytorchs_model_is_ours(architecture, shape, objective):
@@ -177,7 +183,9 @@ def test_pytorchs_model_is_ours(architecture, shape, objective):
         lambda s: rng.normal(0, np.prod(s.shape[:-1]) ** -0.5 if s.ndim > 1 else 0.1, s.shape).astype(np.float32),
         shapes(program),
     )
-    hypers = {**step.hyper_defaults(program), "beta": 3.0} | ({"gamma": 7.0} if objective == "factor_vae" else {})
+    defaults = step.hyper_defaults(program)
+    others = {"alpha": 2.0, "beta": 3.0, "gamma": 7.0, "lambda_od": 4.0, "lambda_d_factor": 0.5}  # each another
+    hypers = defaults | {name: value for name, value in others.items() if name in defaults}
 
     key = jax.random.key(1)
     images = jax.random.uniform(key, (batch, *shape)).round()
@@ -187,7 +195,7 @@ def test_pytorchs_model_is_ours(architecture, shape, objective):
     penalty, logs = objectives.objective(objective).penalty(out, {}, params["critic"], hypers, context)
     ours = models.likelihood(program).nll(out.logits, images, hypers).mean() + penalty
 
-    pixels = np.zeros((batch, *shape), np.uint8)
+    pixels = np.zeros((100, *shape), np.uint8)  # as many as the context says there are
     peer = peer_torch.Peer(program, pixels, False, hypers)
     peer.load(params)
     assert peer.num_parameters == {
@@ -233,11 +241,121 @@ def test_pytorchs_model_learns_from_bits(objective, channels_last):
 def test_pytorchs_model_refuses_what_it_would_get_wrong():
     pytest.importorskip("torch", reason="PyTorch is only ever a peer")
     import peer_torch
+    import torch_networks
 
     with pytest.raises(ValueError, match="halved"):
-        peer_torch.networks("conv", (28, 28, 1), 10)
+        torch_networks.networks("conv", (28, 28, 1), 10)
     with pytest.raises(ValueError, match="factor_vae"):
         peer_torch.Peer(Program("mlp", "annealed_vae", (8, 8, 1)), np.zeros((1, 8, 8, 1), np.uint8), False, {})
+
+
+def race_lines():
+    """Return lines as a race of two betas and two seeds would write them."""
+    job = {"models": 4, "architecture": "conv", "dataset": "sprites", "steps": 10, "batch_size": 8, "held_out": 100}
+    about = {"suite": "race", "job": job, "ran": "2026-01-01 00:00:00"}
+    lines = []
+    for start, scale in (("cold", 2.0), ("warm", 1.0)):
+        ours = about | {"run": start, "implementation": "jaxvae", "start": start, "measured": 1, "times": 1}
+        scores = [("dci", 1.0), *((name, 0.5) for name in ("mig", "sap", "factor_vae", "beta_vae"))]
+        for part, seconds in (("start", 1.0), ("training", 4.0), ("encoding", 2.0), *scores):
+            lines.append(ours | {"part": part, "seconds": scale * seconds})
+    theirs = about | {"implementation": race.THEIRS, "measured": 1, "times": 1}
+    lines += [theirs | {"run": run, "part": "start", "seconds": 2.0} for run in ("training", "dci", "scores")]
+    many = theirs | {"measured": 2, "times": 4}
+    for run, part, seconds in (("training", "training", 8.0), ("training", "encoding", 2.0), ("dci", "dci", 40.0)):
+        lines.append(many | {"run": run, "part": part, "seconds": seconds})
+    scores = ("mig", "sap", "factor_vae", "beta_vae")
+    return [*lines, *(many | {"run": "scores", "part": name, "seconds": 1.0} for name in scores)]
+
+
+def test_the_races_parts_add_up_and_what_is_taken_times_the_models_is_said(tmp_path):
+    lines = race_lines()
+    found = race_writing.contestants(lines)
+    totals = {who: sum(parts.values()) for who, parts in found.items()}
+    assert totals == {"jaxvae, cold": 20.0, "jaxvae, warm": 10.0, race.THEIRS: 60.0}
+    table = race_writing.table(lines)
+    assert "| all | 20.0 | 10.0 | 60.0 |  | 3.0 x / 6.0 x |" in table
+    assert "| training | 8.0 | 4.0 | 8.0 | 2, times 4 | 1.0 x / 2.0 x |" in table
+    assert "| DCI | 2.0 | 1.0 | 40.0 | 2, times 4 | 20.0 x / 40.0 x |" in table
+    race_writing.save_figure(lines, tmp_path / "race.png")
+    assert (tmp_path / "race.png").stat().st_size > 10_000
+
+
+def test_a_contestant_of_which_a_part_is_missing_is_not_compared(tmp_path):
+    lines = [line for line in race_lines() if line["part"] != "encoding" or line["implementation"] == "jaxvae"]
+    assert list(race_writing.contestants(lines)) == ["jaxvae, cold", "jaxvae, warm"]
+    assert "theirs over ours" not in race_writing.table(lines)
+    race_writing.save_figure(lines, tmp_path / "race.png")
+    assert not (tmp_path / "race.png").exists()
+
+
+def test_runs_of_the_race_are_reread_where_job_machine_and_versions_are_the_same(tmp_path):
+    job = race.QUICK
+    machine = {"device": "one", "versions": {"jax": "1", "torch": "2"}}
+    line = {"suite": "race", "run": "dci", "job": job.told(), "ran": "1", "seconds": 1.0} | machine
+    others = [
+        line | {"device": "another"},
+        line | {"versions": {"jax": "1", "torch": "3"}},
+        line | {"job": job.told() | {"steps": 7}},
+        line | {"run": "scores"},
+        {"suite": "train"},
+    ]
+    path = tmp_path / "results.jsonl"
+    assert race.kept_lines(path, job, machine, ["dci"]) == []
+    newest = [line | {"ran": "2", "part": part} for part in ("start", "dci")]
+    path.write_text("\n".join(json.dumps(each) for each in [line, *newest, *others]))
+    assert race.kept_lines(path, job, machine, ["dci"]) == newest
+
+
+def test_the_races_job_is_a_command_that_is_taken():
+    job = race.Job()
+    chosen = {flag.partition("=")[0]: flag.partition("=")[2] for flag in job.flags()}
+    assert job.models == 24 and chosen["--steps"] == "1200" and chosen["--lr"] == "0.002"
+    asking = [sys.executable, str(ROOT / "run_sweep.py"), *job.flags(), "--workdir=/dev/null/no", "--no_such_flag"]
+    done = subprocess.run(asking, capture_output=True, text=True)
+    assert "no_such_flag" in done.stderr and len(re.findall("Unknown command line flag", done.stderr)) == 1
+
+
+def test_scores_of_any_rows_are_those_of_a_grid():
+    from reference import disentanglement
+
+    sizes = (3, 4, 6)
+    values = np.stack(np.unravel_index(np.arange(72), sizes), axis=1)
+    random = np.random.default_rng(0)
+    noise = random.normal(size=(72, 4))
+    codes = np.concatenate([values[:, :2], noise[:, :2]], axis=1) + 2.0 * noise  # two factors known, one not
+    held = random.integers(3, size=50)
+    rows = random.integers(72, size=50)
+    found = race_scores.Rows(values).sharing(random, held, rows, 20)
+    assert (values[found, held[:, None]] == values[rows, held][:, None]).all()
+    assert len(np.unique(found)) > 60  # and nothing else is held
+    for score in ("factor_vae", "beta_vae"):
+        of_rows = getattr(race_scores, score)(codes, values, np.random.default_rng(1))
+        of_grid = getattr(disentanglement, score)(codes, sizes, np.random.default_rng(2))
+        assert 0.4 < of_grid < 0.99
+        assert of_rows == pytest.approx(of_grid, abs=0.03)
+
+
+def test_another_model_begins_in_the_place_of_the_last_one():
+    torch = pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    import peer_torch
+
+    program = Program("mlp", "beta_vae", (8, 8, 1), batch_size=4, latent_dim=3)
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 8, 8, 1), dtype=np.uint8)
+    peer = peer_torch.Peer(program, pixels, False, {"lr": 1e-2, "beta": 1.0}, threads=1)
+    images, noise = torch.rand(4, 1, 8, 8), torch.randn(4, 3)
+    peer.begin({"lr": 1e-2, "beta": 1.0}, seed=3)
+    first = peer.loss(images, noise)[0].item()
+    peer.run(5)
+    assert peer.loss(images, noise)[0].item() != pytest.approx(first, rel=1e-3)
+    peer.begin({"lr": 1e-2, "beta": 1.0}, seed=3)
+    assert peer.loss(images, noise)[0].item() == first
+    peer.begin({"lr": 1e-2, "beta": 100.0}, seed=3)
+    assert peer.loss(images, noise)[0].item() > first
+    # Codes of a number of images that batches do not divide, the last batch again in part.
+    whole = peer.codes(pixels, 10)
+    np.testing.assert_allclose(peer.codes(pixels, 4), whole, rtol=1e-5, atol=1e-6)
+    assert whole.shape == (10, 3)
 
 
 def run(tmp_path, *arguments):
@@ -521,3 +639,20 @@ def test_the_quick_benchmark_goes_on_where_it_was(tmp_path):
     assert [line["suite"] for line in again[len(first) :]] == ["machine"]
     table = (tmp_path / "table.md").read_text()
     assert "one batch a step for all lanes" in table and "PyTorch vmap, 2 models at once" in table
+
+
+@pytest.mark.slow
+def test_the_quick_race_is_run_by_parts_and_reread(tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is only ever a peer")
+    first = run(tmp_path, "--suite=race", "--peer=torch", "--race=cold,training,dci,scores")
+    check(first)
+    ours = [line for line in first if line.get("run") in race.OWN]
+    assert {line["part"] for line in ours} == set(race_writing.PARTS)
+    assert all(line["seconds"] > -0.01 for line in ours)
+    theirs = {line["part"]: line for line in first if line.get("implementation") == race.THEIRS}
+    assert set(theirs) == {"start", "compiling", "training", "encoding", "figures", *race.SCORES}
+    assert theirs["training"]["times"] == race.QUICK.models and theirs["start"]["times"] == 1
+    table = (tmp_path / "table.md").read_text()
+    again = run(tmp_path, "--suite=race", "--race=warm")
+    assert again[: len(first)] == first and {line.get("run") for line in again[len(first) :]} == {None, "warm"}
+    assert "jaxvae, warm" not in table and "jaxvae, warm" in (tmp_path / "table.md").read_text()

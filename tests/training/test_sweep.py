@@ -128,6 +128,32 @@ def test_a_lane_whose_optimiser_overflows_has_stalled_and_is_not_ok(data, mode):
     assert fate(3) == "diverged at step 3" and fate(-1) == "ok"
 
 
+@pytest.mark.parametrize(("wrong", "says"), [(np.nan, "diverged"), (-np.inf, "diverged"), (1e25, "stalled"), (0, "ok")])
+def test_one_number_of_a_gradient_is_seen_whatever_the_loss(data, monkeypatch, wrong, says):
+    whole = step.loss
+
+    def loss(params, *rest):
+        value, logs = whole(params, *rest)
+        number = params["vae"]["model"]["encoder"]["Dense_0"]["kernel"][-1, -1]
+        return value + _only_slope(number, jnp.float32(wrong)), logs
+
+    monkeypatch.setattr(step, "loss", loss)
+    chosen, hypers = program("beta_vae"), lanes("beta_vae", seed=[0])
+    hypers = {name: values[0] for name, values in hypers.items()}
+    state, logs = jax.jit(lambda h: step.train_step(chosen, data, h, step.init_state(chosen, h)))(hypers)
+    assert np.isfinite(logs["loss"])
+    assert fate(int(state.status)).split()[0] == says
+
+
+@jax.custom_jvp
+def _only_slope(number, slope):
+    """Return 0 with a given slope in `number`."""
+    return 0.0 * number
+
+
+_only_slope.defjvp(lambda given, moved: (0.0 * given[0], moved[0] * given[1]))
+
+
 def test_who_is_shown_compiles_nothing_else(data):
     mesh, chosen = make_mesh(3), program()
     others = sweep._hyper_shapes(chosen, 3), sweep.state_shapes(chosen, mesh, 3), jnp.int32(0)
