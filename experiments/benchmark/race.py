@@ -2,8 +2,8 @@
 
 The job is a question as studies ask it: a grid of betas and seeds, trained, scored on held-out images by five metrics,
 drawn. Ours is the command in a process of its own, first without kept programs and then with those just kept, which
-says itself where its time went. Theirs is PyTorch, scikit-learn and matplotlib (race_torch.py): one model after another,
-scores over all cores. Contestants run one after another, never at the same time.
+says itself where its time went. Theirs is PyTorch, scikit-learn and matplotlib (race_torch.py): one model after
+another, scores over all cores. Contestants run one after another, never at the same time.
 
 Theirs would take an hour. So of parts that repeat identically, a model's training, encoding and scores, a few are
 measured and the median is taken times the number of models, which every line says. What favours them is left in their
