@@ -171,7 +171,7 @@ def child(script: str, asked: dict, environment: dict[str, str]) -> dict:
     It is told when it was started, so that the time until its first line of Python counts too.
     """
     own = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"} | environment
-    command = [sys.executable, HERE / script, json.dumps(asked | {"started": time.time()})]
+    command = [sys.executable, HERE / script, json.dumps(asked | {"started": time.monotonic()})]
     done = subprocess.run(command, env=own, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{script}: {(done.stderr.strip().splitlines() or ['no word'])[-1]}")

@@ -1,6 +1,6 @@
 """One process of theirs in the race: PyTorch trains and encodes, scikit-learn scores. Prints one JSON line.
 
-Started by race.py with {"started": seconds since the epoch, "run": "settings", "training", "dci" or "scores", "kept": a
+Started by race.py with {"started": a monotonic clock, "run": "settings", "training", "dci" or "scores", "kept": a
 folder with the images, …}. What it prints is {"once": {part: seconds}, "each": {part: [[seconds a model, …], models]}},
 but for "settings", the fastest found.
 """
@@ -26,7 +26,7 @@ ENCODED_AT_ONCE = (64, 256, 1024)
 
 
 def since(begin: float) -> float:
-    return time.time() - begin
+    return time.monotonic() - begin
 
 
 def program():
@@ -52,7 +52,7 @@ def settings() -> dict:
     """Return the fastest of eager and compiled, layouts and threads to train with, and likewise to encode with."""
     import measuring
 
-    train, held_out = (np.load(KEPT / f"{name}.npy") for name in ("train", "held_out"))
+    train, held_out = (np.load(KEPT / f"{name}.npy", allow_pickle=False) for name in ("train", "held_out"))
     found, cores = [], asked["cores"]
     for compiled, last, threads in itertools.product((False, True), (False, True), sorted({1, cores})):
         if compiled and threads != cores:
@@ -73,20 +73,20 @@ def settings() -> dict:
 
 def training() -> dict:
     """Train, encode and keep the codes of a few models one after another, then draw the figure."""
-    train, held_out = (np.load(KEPT / f"{name}.npy") for name in ("train", "held_out"))
+    train, held_out = (np.load(KEPT / f"{name}.npy", allow_pickle=False) for name in ("train", "held_out"))
     own, encode = asked["settings"]["train"], asked["settings"]["encode"]
     made = peer(own, train)
     start, trained, encoded = since(asked["started"]), [], []
     for model in range(JOB["trained"]):
-        begin = time.time()
+        begin = time.monotonic()
         made.begin(hypers(model), seed=model)
         made.run(JOB["steps"])
         trained.append(since(begin))
-        begin = time.time()
+        begin = time.monotonic()
         codes = made.codes(held_out, **encode)
         encoded.append(since(begin))
         np.save(KEPT / f"codes_{model}.npy", codes)
-    begin = time.time()
+    begin = time.monotonic()
     draw()
     drawn = since(begin)
     once = {"start": start, "figures": drawn}
@@ -110,10 +110,10 @@ def draw() -> None:
 
 def points(number: int):
     """Return codes [N, D] of so many models, N factors, and 10,000 rows to fit and 5,000 others to report."""
-    codes = [np.load(KEPT / f"codes_{model}.npy") for model in range(number)]
+    codes = [np.load(KEPT / f"codes_{model}.npy", allow_pickle=False) for model in range(number)]
     rows = np.random.default_rng(0).permutation(len(codes[0]))
     fit, report = (10_000, 5_000) if len(rows) >= 15_000 else (2 * len(rows) // 3, len(rows) // 3)
-    return codes, np.load(KEPT / "factors.npy"), rows[:fit], rows[fit : fit + report]
+    return codes, np.load(KEPT / "factors.npy", allow_pickle=False), rows[:fit], rows[fit : fit + report]
 
 
 def dci() -> dict:
@@ -127,7 +127,7 @@ def dci() -> dict:
     own = {"n_estimators": JOB["trees"]}
     tasks = sorted(itertools.product(range(number), range(factors.shape[1])), key=lambda t: -factors[:, t[1]].max())
     once = {"start": since(asked["started"])}
-    begin = time.time()
+    begin = time.monotonic()
     fitted = Parallel(n_jobs=asked["cores"])(
         delayed(restated.boosted)(
             codes[m][fit], factors[fit, k : k + 1], codes[m][report], factors[report, k : k + 1], **own
@@ -167,7 +167,7 @@ def scores() -> dict:
         for name, score in work.items():
             each[name] = []
             for _ in range(3):
-                begin = time.time()
+                begin = time.monotonic()
                 pool(delayed(score)(own) for own in codes)
                 each[name].append(since(begin) / number)
     return {"once": once, "each": {name: (spent, number) for name, spent in each.items()}}

@@ -116,7 +116,8 @@ def _spent(results: Results) -> list[document.Section]:
 
 
 def _environment(results: Results) -> list[document.Section]:
-    rest = {k: _environment_value(k, v) for k, v in results.environment.items() if k not in ("command", "spent")}
+    told = results.environment.items()
+    rest = {k: _environment_value(k, v) for k, v in told if k not in ("command", "spent", "spent_again")}
     return [("environment", "Where it ran", document.pairs(rest))] if rest else []
 
 

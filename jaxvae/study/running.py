@@ -183,7 +183,9 @@ def publish(results: Results, path: pathlib.Path, say: Callable[[str], None]) ->
     report.write_all(results, path)
     spent = {name: round(seconds, 3) for name, seconds in ledger.seconds().items()}
     kept = read_run(path)
-    tables.write_json(path / "run.json", kept | {"environment": kept.get("environment", {}) | {"spent": spent}})
+    # What training took stays there when a sweep is only scored anew.
+    name = "spent_again" if "scored_again" in results.environment else "spent"
+    tables.write_json(path / "run.json", kept | {"environment": kept.get("environment", {}) | {name: spent}})
     say(report.terminal_table(results))
     for metric, reason in results.omitted.items():
         say(f"left out: {metric} ({reason})")
