@@ -112,8 +112,9 @@ def known_rows(data: Dataset, num_latents: int) -> np.ndarray | None:
 
     None where there are no factors, or the codes of that many latents, of all lanes together, take too much to be kept.
     """
-    rows = _map_rows(data)
-    return rows if data.annotation == "factors" and 4 * len(rows) * num_latents <= MOST_KEPT else None
+    if data.annotation != "factors" or 4 * min(MAP_POINTS, len(data)) * num_latents > MOST_KEPT:
+        return None
+    return _map_rows(data)
 
 
 def _map_rows(data: Dataset) -> np.ndarray:
