@@ -14,7 +14,7 @@ from absl import flags
 from matplotlib.figure import Figure
 
 import jaxvae
-from jaxvae.report.saving import save_figure
+from jaxvae.report.drawing import save_figure
 
 flags.DEFINE_string("data_dir", None, "Folder of the data set's official files, where it is not rendered.")
 flags.DEFINE_string("runs", "runs/studies", "Where sweeps are kept, a folder each; studies share them.")

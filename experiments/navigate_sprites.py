@@ -39,7 +39,7 @@ from scipy import stats
 import jaxvae
 from jaxvae import navigate
 from jaxvae.report import style
-from jaxvae.report.saving import save_figure
+from jaxvae.report.drawing import save_figure
 
 flags.DEFINE_list("sweeps", None, "Folders of sweeps trained on mini_sprites.", required=True)
 flags.DEFINE_string("out", "runs/navigate_sprites", "Where table and figure go.")

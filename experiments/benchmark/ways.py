@@ -18,6 +18,7 @@ from contestants import Lanes
 from jaxvae.data.grid import Dataset
 from jaxvae.lane import step
 from jaxvae.models import layers
+from jaxvae.parallel import compiling
 from jaxvae.training import sweep
 from jaxvae.types import Program
 
@@ -92,7 +93,7 @@ def build(way: str, program: Program, train: Dataset, num_lanes: int, mode: str,
     program = dataclasses.replace(program, dtype=chosen.dtype or program.dtype)
     with contextlib.ExitStack() as stack:
         # What is remembered by program would be another way's.
-        for name in ("_steps_for", "compiled_steps"):
-            stack.enter_context(mock.patch.object(sweep, name, inspect.unwrap(getattr(sweep, name))))
+        stack.enter_context(mock.patch.object(sweep, "compiled_steps", inspect.unwrap(sweep.compiled_steps)))
+        stack.enter_context(mock.patch.object(compiling, "_begun", dict))
         stack.enter_context(chosen.patched())
         return Lanes(program, train, num_lanes, mode, seconds)

@@ -6,12 +6,26 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxvae import latents, ledger, models, objectives
 from jaxvae.data.grid import Dataset
 from jaxvae.lane.keys import Stream, key_for
-from jaxvae.parallel.lanes import fetch, make_mesh, over_lanes, pad_lanes, padded_size, put_everywhere, put_lanes
+from jaxvae.parallel import compiling
+from jaxvae.parallel.compiling import Wanted
+from jaxvae.parallel.lanes import (
+    LANE,
+    fetch,
+    make_mesh,
+    over_lanes,
+    pad_lanes,
+    padded_size,
+    put_everywhere,
+    put_lanes,
+    shapes_on,
+)
 from jaxvae.parallel.machine import RUN_ONCE
+from jaxvae.training import sweep
 from jaxvae.types import Hypers, InputError, Networks, Program, in_32_bits, remember
 
 LATENT_STATISTICS = ("mean", "absolute_mean", "variance_of_mean", "posterior_variance")
@@ -147,18 +161,43 @@ def encode_in_place(
 ) -> Encoded:
     """Do as `encode` for hypers and networks [R', …] that lie on the devices, lanes split, and data that does."""
     mesh = jax.tree.leaves(networks)[0].sharding.mesh
-    # Side by side fills an accelerator; one after another stays in a CPU's cache.
-    mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
-    hypers, objective = _read(program, hypers), objectives.objective(program.objective)
-    if not (objective.has_own_prior or objective.prior_hypers()):
-        program, networks = models.network_of(program), networks._replace(extra={})
+    program, hypers, networks = _looked_at(program, hypers, networks)
     with ledger.part("encode"):
-        compiled = _compiled_encode(program, mesh, mode, with_logvar, each_image)
+        wanted = _wanted(program, mesh, with_logvar, each_image, (data, (hypers, networks)))
+        compiled = compiling.together([wanted])[0]
         means, logvar, each, sums, told = compiled(data, (hypers, networks))
         nll, kl, own = fetch(sums, lambda sums: sums.sum(1, dtype=np.float64) / len(data))
         told = fetch(told, lambda told: _over_all(told, len(data)))
     statistics = {name: told[:, index] for index, name in enumerate(LATENT_STATISTICS)}
     return Encoded(means, logvar, nll, kl, kl.sum(-1) if own is None else own, statistics, each)
+
+
+@in_32_bits
+def begin(program: Program, num_lanes: int, data: Dataset, *, with_logvar: bool = False) -> None:
+    """Begin to compile what `encode` will need for so many lanes of a program and such data."""
+    mesh = make_mesh(num_lanes, sharing=True)
+    size = padded_size(num_lanes, mesh)
+    hypers = {name: jax.ShapeDtypeStruct((size,), np.float32) for name in numbers_read(program)}
+    program, hypers, networks = _looked_at(program, hypers, sweep.state_shapes(program, mesh, size).networks)
+    arrays = shapes_on(data, mesh), shapes_on((hypers, networks), mesh, LANE)
+    compiling.begin(_wanted(program, mesh, with_logvar, False, arrays))
+
+
+def _looked_at(program: Program, hypers: Hypers, networks: Networks) -> tuple[Program, Hypers, Networks]:
+    """Return what encoding depends on: the same for objectives that share a prior."""
+    hypers, objective = _read(program, hypers), objectives.objective(program.objective)
+    if objective.has_own_prior or objective.prior_hypers():
+        return program, hypers, networks
+    return models.network_of(program), hypers, networks._replace(extra={})
+
+
+def _wanted(program: Program, mesh: Mesh, with_logvar: bool, each_image: bool, arrays: Any) -> Wanted:
+    """Return the program that encodes such arrays (data, (hypers, networks)), or shapes of some, not compiled yet."""
+    # Side by side fills an accelerator; one after another stays in a CPU's cache.
+    mode = "map" if mesh.devices.flat[0].platform == "cpu" else "vmap"
+    shapes, known_by = compiling.shapes(arrays)
+    settings = (program, mesh, mode, with_logvar, each_image)
+    return Wanted(("encode", *settings, known_by), lambda: _compiled_encode(*settings).lower(*shapes))
 
 
 def _over_all(told: np.ndarray, num_images: int) -> np.ndarray:

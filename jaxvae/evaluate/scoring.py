@@ -9,26 +9,25 @@ import numpy as np
 
 from jaxvae import latents, ledger, metrics, models, objectives
 from jaxvae.data.grid import Dataset
-from jaxvae.data.splitting import in_any_order, rows_of
 from jaxvae.evaluate import parts
+from jaxvae.evaluate.choosing import ONLY_BY_NAME, choose_metrics, needs_logvar, those
 from jaxvae.evaluate.clusters import score_clusters, why_not
 from jaxvae.evaluate.encoding import LATENT_STATISTICS, Encoded, encode, encode_in_place, numbers_read
+from jaxvae.evaluate.gap import Trained, elbo_of_seen, losses, stand_in
 from jaxvae.evaluate.known import factors_of
 from jaxvae.evaluate.objective_loss import loss_in_place
 from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.reopened import check_fit, evaluation_set
 from jaxvae.evaluate.showcases import known_rows, showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points, rows_of_lanes
-from jaxvae.evaluate.unseen import columns, score_apart, seen_images, seen_in_training
+from jaxvae.evaluate.unseen import columns, score_apart, seen_images
 from jaxvae.metrics.checking import as_names
-from jaxvae.metrics.scoring import MAX_VALUES
 from jaxvae.parallel import hosts, machine
-from jaxvae.parallel.lanes import fetch, put_everywhere
+from jaxvae.parallel.lanes import put_everywhere
 from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import (
     Hypers,
     InputError,
-    Metric,
     Networks,
     Program,
     Results,
@@ -42,12 +41,6 @@ from jaxvae.types import (
 SIBLINGS, CLUSTERS, APART = "siblings", "clusters", "seen and unseen"
 """What the ledger calls scores that are worked out for several metrics at once."""
 
-MAX_CLASSES = 1_000
-"""Values of all labels together up to which metrics of labels are computed in a sweep: a linear probe's time and memory
-grow with them."""
-
-ONLY_BY_NAME = "is of labels; of factors that images were made from it is computed where asked for"
-
 GAP = "generalisation_gap"
 
 LOSSES = ("reconstruction", "kl", "kl_standard", "elbo", GAP)
@@ -56,74 +49,9 @@ which that is another for some lane; it is None for a lane of a hierarchy, whose
 are scored on images that they were not trained on, the generalisation gap is the ELBO of as many as MOST_COMPARED
 training images less the ELBO of the evaluation set: above 0 is what a lane has learned by heart."""
 
-MOST_COMPARED = 10_000
-"""Training images, the same of every lane, that the evaluation set is compared with at most."""
-
 WHILE_TRAINING = ("eval_kl", "eval_loss")
 """Columns that history.csv has beside scores: the KL, and the objective's own weighted total (see
 training.held_out), of the evaluation set; their names without "eval_" are those of training batches."""
-
-
-def choose_metrics(names: Sequence[str] | None, data: Dataset) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the metrics that can be computed on a data set, and {metric: why not} for the others.
-
-    Args:
-        names: those asked for; None for all, but for metrics of labels on data that has generative factors.
-        data: the evaluation set.
-
-    Raises:
-        InputError: an unknown name, or factors of more values than can be counted.
-    """
-    many = sum(data.factor_sizes) > MAX_VALUES
-    if many and data.annotation == "factors":
-        largest = int(np.argmax(data.factor_sizes))
-        raise InputError(
-            f"factor {data.factor_names[largest]!r} of {data.name} takes {data.factor_sizes[largest]} values and all "
-            f"factors {sum(data.factor_sizes)}, more than the {MAX_VALUES} that can be scored: leave out identifiers, "
-            "bin continuous quantities"
-        )
-    reasons = {
-        "labels": f"needs the factors the images were made from; {data.name} has labels only",
-        "none": f"needs the factors the images were made from; {data.name} has none",
-    }
-    chosen, omitted = [], {}
-    for name in metrics.METRICS if names is None else names:
-        metric = look_up("metric", name, metrics.METRICS)
-        if metric.of_clusters and len(data.factor_sizes) != 1:
-            omitted[name] = f"needs one label of each image; {data.name} has {len(data.factor_sizes) or 'none'}"
-        elif metric.of_clusters and many:
-            omitted[name] = f"{data.name} has labels of {data.factor_sizes[0]} values, more than {MAX_VALUES}"
-        elif metric.needs_binary and 2 not in data.factor_sizes:
-            known = f"{data.annotation} of two values" if data.factor_sizes else "factors or labels"
-            omitted[name] = f"needs factors or labels of two values; {data.name} has no {known}"
-        elif metric.of_labels and data.annotation == "none":
-            omitted[name] = f"needs labels of the images; {data.name} has none"
-        elif metric.of_labels and data.annotation == "factors" and names is None:
-            omitted[name] = ONLY_BY_NAME
-        elif metric.of_labels and sum(data.factor_sizes) > MAX_CLASSES:
-            omitted[name] = (
-                f"{data.name} has {data.annotation} of {sum(data.factor_sizes)} values, more than {MAX_CLASSES}"
-            )
-        elif metric.needs_factors and not (metric.needs_binary or metric.of_labels) and data.annotation != "factors":
-            omitted[name] = reasons[data.annotation]
-        else:
-            chosen.append(name)
-    return tuple(chosen), omitted
-
-
-def needs_logvar(names: Sequence[str]) -> bool:
-    """Return whether some of these metrics look at log-variances."""
-    return any(metrics.METRICS[name].needs_logvar for name in names)
-
-
-def losses(program: Program, encoded: Encoded) -> dict[str, np.ndarray | None]:
-    """Return {name of LOSSES: f64[R], or None} of what `encode` gives, nats an image."""
-    return {
-        "reconstruction": encoded.reconstruction,
-        "kl": encoded.kl,
-        "kl_standard": encoded.kl_per_latent.sum(-1) if latents.is_flat(program) else None,
-        "elbo": -encoded.reconstruction - encoded.kl,
-    }
 
 
 @in_32_bits
@@ -139,7 +67,7 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
         data: the evaluation set.
         is_training_set: whether it is what lanes are trained on, which lies on the devices already.
     """
-    names = _those(choose_metrics(names, data)[0], lambda metric: metric.of_codes)
+    names = those(choose_metrics(names, data)[0], lambda metric: metric.of_codes)
     columns = ("reconstruction", "elbo", *WHILE_TRAINING, *_keys(names))
     with_logvar, factors = needs_logvar(names), factors_of(data)
 
@@ -261,7 +189,7 @@ def evaluate(
     names, omitted = choose_metrics(sweep.spec["metrics"] if names is None else names, data)
     without_clusters = _without_clusters(sweep, names)
     names = tuple(name for name in names if name not in without_clusters)
-    some, seen = None if trained_on is None else _some(sweep, trained_on), seen_images(sweep, data)
+    some, seen = None if trained_on is None else stand_in(sweep, trained_on), seen_images(sweep, data)
     to_show = known_rows(data, len(sweep.lanes) * max(latents.number_scored(p) for p in sweep.programs))
     waves = [_score_wave(sweep, number, data, some, names, seen, to_show, say) for number in range(sweep.num_waves)]
     scored = _joined(waves)
@@ -314,39 +242,11 @@ class _Scored(NamedTuple):
     shown: list[np.ndarray]  # codes [P, D] to be shown; [] where all lanes' would take too much
 
 
-class _Trained(NamedTuple):
-    """Images that stand for a training set."""
-
-    data: Dataset
-    seen: list[np.ndarray] | None  # of each lane of the sweep, which of them it saw; None where all saw all
-
-
-def _some(sweep: SavedSweep, data: Dataset) -> _Trained:
-    """Return the images that stand for a training set, always the same."""
-    seen = seen_in_training(sweep, data)
-    if len(data) <= MOST_COMPARED:
-        return _Trained(data, seen)
-    rows = in_any_order(len(data), 0)[:MOST_COMPARED]
-    return _Trained(rows_of(data, rows), None if seen is None else [own[rows] for own in seen])
-
-
-def _elbo_of_seen(
-    program: Program, lanes: list[dict[str, Any]], hypers: dict[str, np.ndarray], networks: Networks, some: _Trained
-) -> np.ndarray:
-    """Return the ELBO f64[R] of the images that each lane was trained on; NaN for one that saw none of those."""
-    if some.seen is None:
-        return losses(program, encode(program, hypers, networks, some.data))["elbo"][: len(lanes)]
-    reconstruction, kl = fetch(encode(program, hypers, networks, some.data, each_image=True).of_images)
-    masks = [some.seen[lane["lane"]] for lane in lanes]
-    pairs = [(reconstruction[i, mask] + kl[i, mask]).astype(np.float64) for i, mask in enumerate(masks)]
-    return np.array([-own.mean() if len(own) else np.nan for own in pairs])
-
-
 def _score_wave(
     sweep: SavedSweep,
     number: int,
     data: Dataset,
-    trained_on: _Trained | None,
+    trained_on: Trained | None,
     names: Sequence[str],
     seen: Sequence[np.ndarray] | None,
     shown_rows: np.ndarray | None,
@@ -363,7 +263,7 @@ def _score_wave(
         name: np.array([lane.get(name, default) for lane in lanes], np.float32)
         for name, default in numbers_read(program).items()
     }
-    with_logvar = needs_logvar(_those(names, lambda metric: metric.of_codes))
+    with_logvar = needs_logvar(those(names, lambda metric: metric.of_codes))
     code = parts.code_bytes(program, data, with_logvar=with_logvar, each_image=seen is not None)
     most = parts.most_at_once(len(lanes), code)
     apart = f", {most} at a time as memory allows" if most < len(lanes) else ""
@@ -391,14 +291,14 @@ def _score_lanes(
     hypers: dict[str, np.ndarray],
     networks: Networks,
     data: Dataset,
-    trained_on: _Trained | None,
+    trained_on: Trained | None,
     names: Sequence[str],
     seen: Sequence[np.ndarray] | None,
     shown_rows: np.ndarray | None,
 ) -> _Scored:
     """Encode the data with some lanes of a wave, and score each; hypers and networks may hold more, to pad."""
-    of_one = _those(names, lambda metric: metric.of_codes)
-    of_clusters = _those(names, lambda metric: metric.of_clusters)
+    of_one = those(names, lambda metric: metric.of_codes)
+    of_clusters = those(names, lambda metric: metric.of_clusters)
     kept = {"with_logvar": needs_logvar(of_one), "each_image": seen is not None}
     encoded = encode(program, hypers, networks, data, **kept)
     means, factors = encoded.means, factors_of(data)
@@ -408,7 +308,7 @@ def _score_lanes(
         with ledger.part(ledger.SCORE + CLUSTERS):
             scores |= score_clusters(program, networks, means, factors, of_clusters)
     if trained_on is not None:
-        scores[GAP] = _elbo_of_seen(program, lanes, hypers, networks, trained_on) - scores["elbo"][: len(lanes)]
+        scores[GAP] = elbo_of_seen(program, lanes, hypers, networks, trained_on) - scores["elbo"][: len(lanes)]
     rows = [
         lane | {name: None if values is None else float(values[index]) for name, values in scores.items()}
         for index, lane in enumerate(lanes)
@@ -417,7 +317,7 @@ def _score_lanes(
         with ledger.part(ledger.SCORE + APART):
             apart = score_apart(encoded, data, [seen[lane["lane"]] for lane in lanes], of_one)
         rows = [row | own for row, own in zip(rows, apart, strict=True)]
-    points = kept_points(means)[: len(lanes)] if _those(names, lambda metric: metric.of_siblings) else []
+    points = kept_points(means)[: len(lanes)] if those(names, lambda metric: metric.of_siblings) else []
     shown = [] if shown_rows is None else rows_of_lanes(means, shown_rows)[: len(lanes)]
     statistics = [
         {name: values[index] for name, values in encoded.latent_statistics.items()} for index in range(len(lanes))
@@ -428,12 +328,12 @@ def _score_lanes(
 def _without_clusters(sweep: SavedSweep, names: Sequence[str]) -> dict[str, str]:
     """Return {metric: why not} for metrics of clusters where no lane has any."""
     reason = why_not({lane["objective"] for lane in sweep.lanes})
-    return dict.fromkeys(_those(names, lambda metric: metric.of_clusters), reason) if reason else {}
+    return dict.fromkeys(those(names, lambda metric: metric.of_clusters), reason) if reason else {}
 
 
 def _compare(sweep: SavedSweep, scored: _Scored, names: Sequence[str]) -> dict[str, str]:
     """Give all rows the scores that compare siblings; return {metric: why not} where no lanes can be compared."""
-    of_siblings = _those(names, lambda metric: metric.of_siblings)
+    of_siblings = those(names, lambda metric: metric.of_siblings)
     if not of_siblings or compare_siblings(
         scored.rows, sweep.hyper_names, scored.points, scored.kl_per_latent, of_siblings
     ):
@@ -467,11 +367,6 @@ def _in_order(found: Sequence[str]) -> tuple[str, ...]:
 def _keys(names: Iterable[str]) -> list[str]:
     """Return the names of the scores that metrics give."""
     return [key for name in names for key in metrics.METRICS[name].keys]
-
-
-def _those(names: Sequence[str], wanted: Callable[[Metric], bool]) -> tuple[str, ...]:
-    """Return the names of those metrics that are wanted."""
-    return tuple(name for name in names if wanted(metrics.METRICS[name]))
 
 
 def _side_by_side(rows: list[np.ndarray]) -> np.ndarray:

@@ -1,9 +1,8 @@
 """The doors: scores of one model, of all lanes of a sweep in one compiled call, and of siblings."""
 
 import functools
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,8 +25,10 @@ from jaxvae.metrics.checking import (
 from jaxvae.metrics.rows import draw_distinct
 from jaxvae.metrics.table import METRICS
 from jaxvae.metrics.udr import NUM_POINTS
-from jaxvae.parallel.lanes import LANE, fetch, make_mesh, mesh_of, put_everywhere, split_lanes, spread
-from jaxvae.parallel.machine import RUN_ONCE, num_cores
+from jaxvae.parallel import compiling
+from jaxvae.parallel.compiling import Wanted
+from jaxvae.parallel.lanes import LANE, fetch, make_mesh, mesh_of, put_everywhere, shapes_on, split_lanes, spread
+from jaxvae.parallel.machine import RUN_ONCE
 from jaxvae.types import Factors, InputError, in_32_bits, look_up, remember
 
 LANES_AT_ONCE = 8  # that a device which is no CPU scores side by side
@@ -169,12 +170,33 @@ def score_lanes(
     every_lane = tuple(
         None if leaf is None else spread(leaf, mesh) for leaf in (codes, logvar, None if test is None else test[0])
     )
-    if any(METRICS[name].fixes_factors for name in names):
-        factors, test = group_rows_on_host(factors), test and (test[0], group_rows_on_host(test[1]))
-    shared = (factors, jax.random.key_data(jax.random.key(seed)), test and test[1])
+    shared = _shared(names, factors, seed, None if test is None else test[1], mesh)
     at_once = 1 if num_lanes == 1 else max(1, lanes_at_once or default_at_once(mesh))
     scores = _score_each(names, mesh, at_once, shared, every_lane)
     return {key: scores[key][:num_lanes] for name in names for key in METRICS[name].keys}
+
+
+def begin(
+    names: Sequence[str], factors: Factors, num_lanes: int, num_latents: int, *, with_logvar: bool
+) -> Iterator[None]:
+    """Begin to compile what `score_lanes` will need for so many lanes, which lie on all devices, with seed 0.
+
+    A metric at a time.
+    """
+    mesh, rows = make_mesh(num_lanes), len(factors.values)
+    at_once = 1 if num_lanes == 1 else default_at_once(mesh)
+    codes = jax.ShapeDtypeStruct((at_once * mesh.shape[LANE], rows, num_latents), np.float32)
+    lanes = shapes_on((codes, codes if with_logvar else None, None), mesh, LANE)
+    shared = _shared(names, factors, 0, None, mesh)
+    for name in names:
+        yield compiling.begin(_wanted(_Asked(name, mesh, at_once), shared, lanes))
+
+
+def _shared(names: Sequence[str], factors: Factors, seed: int, test_factors: Factors | None, mesh: Mesh):
+    """Return what all lanes share, on the devices: (factors, the key's data, factors of held-out points or None)."""
+    if any(METRICS[name].fixes_factors for name in names):
+        factors, test_factors = group_rows_on_host(factors), test_factors and group_rows_on_host(test_factors)
+    return put_everywhere((factors, jax.random.key_data(jax.random.key(seed)), test_factors), mesh)
 
 
 @in_32_bits
@@ -254,13 +276,12 @@ def default_at_once(mesh: Mesh) -> int:
 
 def _score_each(names, mesh, at_once, shared, every_lane) -> dict[str, np.ndarray]:
     """Score lanes, every leaf of every_lane [R, …], by one metric after another; return {key: f32[R]}."""
-    shared = put_everywhere(shared, mesh)
     taken = _take(mesh, at_once)
     first = taken(every_lane, np.int32(0))
-    programs = _compiled([_Asked(name, mesh, at_once) for name in names], shared, first)
+    programs = compiling.together([_wanted(_Asked(name, mesh, at_once), shared, first) for name in names])
     a_device = len(every_lane[0]) // mesh.shape[LANE]
     scores = {}
-    for name, program in programs.items():
+    for name, program in zip(names, programs, strict=True):
         with ledger.part(ledger.SCORE + name):
             parts = [
                 program(shared, first if start == 0 else taken(every_lane, np.int32(start)))
@@ -288,31 +309,10 @@ def _take(mesh: Mesh, at_once: int):
     return jax.jit(lambda lanes, start: split(start, lanes))
 
 
-def _compiled(asked: Sequence[_Asked], shared, lanes) -> dict[str, jax.stages.Compiled]:
-    """Return the program of each metric for such arrays, those that are not there yet compiled side by side."""
-    shapes = jax.tree.map(_shape, (shared, lanes))
-    leaves, structure = jax.tree.flatten(shapes)
-    known = (structure, tuple((leaf.shape, leaf.dtype) for leaf in leaves))
-    programs = {one.name: _programs(one).get(known) for one in asked}
-    lacking = [one for one in asked if programs[one.name] is None]
-    if not lacking:
-        return programs
-    with ledger.part(ledger.COMPILE), ThreadPoolExecutor(min(len(lacking), num_cores())) as pool:
-        # Tracing is Python's work, one after another; compiling is not, and one program does not fill two cores.
-        waiting = {one: pool.submit(_lowered(one, shapes).compile) for one in lacking}
-        for one, program in waiting.items():
-            programs[one.name] = _programs(one)[known] = program.result()
-    return programs
-
-
-@remember
-def _programs(asked: _Asked) -> dict[Any, jax.stages.Compiled]:
-    """Return what is compiled of a metric, by the shapes it is for."""
-    return {}
-
-
-def _shape(leaf) -> jax.ShapeDtypeStruct:
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)
+def _wanted(asked: _Asked, shared, lanes) -> Wanted:
+    """Return the program of a metric for such arrays, or shapes of some, not compiled yet."""
+    shapes, known_by = compiling.shapes((shared, lanes))
+    return Wanted(("metric", asked, known_by), functools.partial(_lowered, asked, shapes))
 
 
 def _lowered(asked: _Asked, shapes) -> jax.stages.Lowered:

@@ -74,6 +74,12 @@ def put_everywhere(tree: Any, mesh: Mesh) -> Any:
     return _put(tree, sharding)
 
 
+def shapes_on(tree: Any, mesh: Mesh, *axes: str) -> Any:
+    """Return the shapes of a pytree that lies, or is to lie, on the mesh, leading axes split as given."""
+    where = NamedSharding(mesh, PartitionSpec(*axes))
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), tree)
+
+
 def mesh_of(array: Any) -> Mesh | None:
     """Return a mesh over the devices that an array [R, ...] lies on; None for one device, or none at all."""
     on = array.devices() if isinstance(array, jax.Array) else ()

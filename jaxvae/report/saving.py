@@ -1,17 +1,14 @@
 """Puts table, figures and page on disk, each whole or not at all. Knows no plot by name."""
 
 import dataclasses
-import logging
 import os
 import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from jaxvae import files, ledger
 from jaxvae.arguments import as_path
-from jaxvae.report import style
+from jaxvae.report import drawing
 from jaxvae.report.page import write_report
 from jaxvae.report.plots import PLOTS
 from jaxvae.types import Results
@@ -27,18 +24,7 @@ def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[st
     """
     directory = as_path("the folder of figures", directory)
     files.make_folder(directory)
-    saved = {}
-    for name, plot in PLOTS.items():
-        try:
-            drawn = plot(results)
-            parts = {"": drawn} if isinstance(drawn, Figure) else drawn or {}
-            for part, made in parts.items():
-                label = f"{name}_{part}" if part else name
-                saved[label] = save_figure(made, directory / f"{label}.png")
-        except Exception:
-            # Hours of training stand behind these results; one picture that fails must not cost the others.
-            logging.getLogger(__name__).exception("The plot %r failed and is left out of the report.", name)
-    return saved
+    return drawing.draw_all(list(PLOTS), results, directory)
 
 
 def write_all(results: Results, directory: pathlib.Path) -> pathlib.Path:
@@ -58,9 +44,3 @@ def write_table(path: pathlib.Path, columns: Iterable[str], rows: Iterable[Mappi
     """Write a CSV file that a spreadsheet can open: names from elsewhere are text there, and never formulas."""
     safe = ({cell(name): cell(value) for name, value in row.items()} for row in rows)
     tables.Table(path, map(cell, columns)).rewrite(safe)
-
-
-def save_figure(made: Figure, path: pathlib.Path) -> pathlib.Path:
-    """Write one figure as PNG, atomically."""
-    files.replace(path, style.as_png(made))
-    return path

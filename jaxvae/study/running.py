@@ -14,7 +14,7 @@ from jaxvae import data, evaluate, ledger, plugins, report
 from jaxvae.asked import schedules, spec
 from jaxvae.data import Dataset, rules
 from jaxvae.lane import seeing
-from jaxvae.parallel import hosts, terminal
+from jaxvae.parallel import compiling, hosts, terminal
 from jaxvae.parallel.machine import device_name
 from jaxvae.study.sweep import Sweep
 from jaxvae.training import loop, memory
@@ -158,9 +158,13 @@ def _run(
         if many := schedules.long_history(job.groups, job.spec.steps, job.spec.log_every):
             say(many)
         watch = evaluate.watch(job.spec.metrics, job.evaluation, is_training_set=job.evaluation is job.train)
-        trained = loop.fit(job.spec, job.groups, job.train, path, say, watch, go_back=go_back)
-        facts = _environment(job, path, num_lanes, started, trained) | {"evaluated_on": job.evaluated_on}
         others = None if job.evaluation is job.train else job.train
+        stack.enter_context(compiling.side_by_side())
+        meanwhile = evaluate.begin(job.groups, job.spec.metrics, job.evaluation, others)
+        if job.spec.hold_out:  # lanes are scored on seen and on unseen images apart, by other programs
+            meanwhile = iter(())
+        trained = loop.fit(job.spec, job.groups, job.train, path, say, watch, go_back=go_back, meanwhile=meanwhile)
+        facts = _environment(job, path, num_lanes, started, trained) | {"evaluated_on": job.evaluated_on}
         results = evaluate.evaluate(Sweep(path), job.evaluation, facts, say, trained_on=others)
         hosts.by_first(publish, results, path, say)
     return Sweep(path, results=results, data=job.evaluation)

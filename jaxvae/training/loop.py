@@ -3,10 +3,11 @@
 import contextlib
 import dataclasses
 import functools
+import itertools
 import pathlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -16,7 +17,7 @@ import numpy as np
 from jaxvae import ledger
 from jaxvae.asked.spec import Group, Spec
 from jaxvae.data.grid import Dataset
-from jaxvae.parallel import hosts, machine, terminal
+from jaxvae.parallel import compiling, hosts, machine, terminal
 from jaxvae.parallel.lanes import fetch, pad_lanes, put_lanes
 from jaxvae.parallel.stopping import Interrupted, StopSignals
 from jaxvae.training import history, memory, placing, sweep
@@ -38,7 +39,7 @@ CHUNK_STEPS, LONGEST_CHUNK = 8, 10.0
 between calls, and a large state is slow to fetch."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class Run:
     """What is the same for all waves of one call of `fit`."""
 
@@ -50,6 +51,7 @@ class Run:
     watch: Watch | None  # None where nothing is scored while lanes train
     stop: StopSignals
     say: Callable[[str], None]
+    meanwhile: Iterator[None]  # the host's work while devices are at theirs, a piece at a time
 
     def is_due(self, every: int, step: int) -> bool:
         """Return whether something that is done every so many steps, and at the last one, is done at this step."""
@@ -70,6 +72,7 @@ def fit(
     watch: Watch | None = None,
     *,
     go_back: bool = False,
+    meanwhile: Iterable[None] = (),
 ) -> bool:
     """Train every lane of a sweep to spec.steps, going on from what the workdir holds.
 
@@ -83,6 +86,7 @@ def fit(
         say: prints a line.
         watch: called every spec.eval_every steps and at the last one; what it gives goes into history.csv.
         go_back: whether a wave whose newest checkpoint is damaged goes on from the one before it.
+        meanwhile: what the host can do while the devices are at work, a piece at a time, each of a second or less.
 
     Returns:
         Whether anything was left to train.
@@ -94,13 +98,16 @@ def fit(
         InputError: a single lane does not fit into memory.
     """
     # From here on: a KeyboardInterrupt in the middle of tracing or of an exchange may get lost there.
-    with StopSignals() as stop:
+    with StopSignals() as stop, compiling.side_by_side():
         _check_alike(spec, data)
         plan = Plan.take_up(groups, data, path, say, go_back=go_back)
         watch = watch if spec.eval_every else None
         table = history.open_table(groups, data, path, watch)
         history.cut_back(table, plan, path, spec, say)
-        return _train(Run(spec, data, path, plan, table, watch, stop, terminal.steady(say)))
+        run = Run(spec, data, path, plan, table, watch, stop, terminal.steady(say), iter(()))
+        if compiling.is_worthwhile():
+            run.meanwhile = itertools.chain(_compile_others(run), meanwhile)
+        return _train(run)
 
 
 def _check_alike(spec: Spec, data: Dataset) -> None:
@@ -138,6 +145,14 @@ def _train(run: Run) -> bool:
         else:
             _halve(run, number, lacking)
     return trained
+
+
+def _compile_others(run: Run) -> Iterator[None]:
+    """Begin to compile what groups need that have not been begun, a group at a time."""
+    limit = memory.most_lanes(run.spec.max_lanes, jax.device_count(), jax.default_backend())
+    for group in {wave.group.name: wave.group for wave in run.plan.waves}.values():
+        if run.plan.mode(group) is None:
+            yield placing.begin(group.program, run.data, group.num_lanes, limit, run.spec.lanes)
 
 
 def _stop_if_asked(run: Run) -> None:
@@ -270,7 +285,7 @@ def _go_on(run: Run, underway: _Underway) -> None:
     """
     num = min(underway.chunk, run.steps_to_stop(underway.step))
     with ledger.part("train"):
-        spent = _take_steps(underway, num)
+        spent = _take_steps(underway, num, run.meanwhile)
     # The first process's clock is all processes' clock; a signal to any of them stops all.
     clocks = hosts.gather([_next_chunk(num, spent), underway.saver.due(), run.stop.received])
     underway.chunk, save_due, _ = clocks[0]
@@ -305,17 +320,22 @@ def _record(run: Run, rows: Iterator[dict[str, Any]]) -> None:
         ) from error
 
 
-def _take_steps(underway: _Underway, num: int) -> float:
-    """Take so many steps; return the seconds they took.
+def _take_steps(underway: _Underway, num: int, meanwhile: Iterator[None]) -> float:
+    """Take so many steps; return the seconds they took. The host does a piece of other work meanwhile.
 
     Raises:
         MemoryError: memory has run out in a process.
     """
     begin, placed, num_lanes = time.perf_counter(), underway.placed, len(underway.wave.lanes)
     given = (placed.data, underway.hypers)
-    underway.state, sums = placing.together(
-        lambda: jax.block_until_ready(placed.steps(*given, underway.state, jnp.int32(num)))
-    )
+
+    def take():
+        taken = placed.steps(*given, underway.state, jnp.int32(num))
+        if num > 1:  # a single step is over before
+            next(meanwhile, None)
+        return jax.block_until_ready(taken)
+
+    underway.state, sums = placing.together(take)
     sums, underway.status = fetch((sums, underway.state.status))
     underway.window.add({name: values[:num_lanes] for name, values in sums.items()})
     underway.step += num

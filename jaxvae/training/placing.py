@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -10,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from jaxvae import ledger
 from jaxvae.data.grid import Dataset
-from jaxvae.parallel import hosts
+from jaxvae.parallel import compiling, hosts
+from jaxvae.parallel.compiling import Wanted
 from jaxvae.parallel.lanes import LANE, make_mesh, pad_lanes, padded_size, put_everywhere, put_lanes
 from jaxvae.parallel.parts import PART
 from jaxvae.training import memory, sweep
@@ -76,13 +75,25 @@ def place(
         return need, room
 
     fitting(memory.need(state, mesh))  # compiling takes seconds, and what it would say is known already
-    with ledger.part(ledger.COMPILE), ThreadPoolExecutor(1) as other:
-        sweep.lowered_init(program, mesh, size)  # what is traced elsewhere would not see this thread's settings
-        waiting = other.submit(sweep.init_for, program, mesh, size)
-        steps = sweep.steps_for(program, mesh, mode, size, data)
-        init = waiting.result()
+    init, steps = compiling.together(_wanted(program, mesh, mode, size, data))
     whole = memory.need(state, mesh, memory.size_of(data), steps)
     return Placed(program, mesh, size, data, init, steps, *fitting(whole))
+
+
+def begin(program: Program, data: Dataset, num_lanes: int, limit: int, lanes: str) -> None:
+    """Begin to compile what `choose` will need for a group of lanes, what there is no memory for left out."""
+    size = even_size(num_lanes, limit)
+    for mode in worth_trying(lanes, size):
+        mesh = make_mesh(size, sharing=mode == "split")
+        padded = padded_size(size, mesh)
+        need = memory.need(sweep.state_shapes(program, mesh, padded), mesh)
+        if memory.share(need, memory.available(mesh), memory.MARGIN) <= 1:
+            for wanted in _wanted(program, mesh, mode, padded, data):
+                compiling.begin(wanted)
+
+
+def _wanted(program: Program, mesh: Mesh, mode: str, size: int, data: Dataset) -> list[Wanted]:
+    return [sweep.init_wanted(program, mesh, size), sweep.steps_wanted(program, mesh, mode, size, data)]
 
 
 def choose(
@@ -112,7 +123,7 @@ def choose(
     num_lanes = len(hypers["seed"])
     limit = memory.most_lanes(max_lanes, jax.device_count(), jax.default_backend())
     wanted = even_size(num_lanes, limit)
-    tried = (lanes,) if lanes != "auto" else modes(wanted)
+    tried = worth_trying(lanes, wanted)
     sizes: dict[str, int] = {}
     seconds: dict[str, float] = {}
     for mode in tried:
@@ -133,6 +144,11 @@ def choose(
     if sizes[mode] < wanted and max_lanes != "auto":
         say(f"memory allows {sizes[mode]} lanes at a time, fewer than --max_lanes={max_lanes}")
     return mode, sizes[mode]
+
+
+def worth_trying(lanes: str, num_lanes: int) -> tuple[str, ...]:
+    """Return the modes that a group of so many lanes may run in: the one that was asked for, or those to measure."""
+    return (lanes,) if lanes != "auto" else modes(num_lanes)
 
 
 def modes(num_lanes: int) -> tuple[str, ...]:
@@ -160,6 +176,7 @@ def _fit(
             values = placed.hypers({name: numbers[:size] for name, numbers in hypers.items()})
             advance = functools.partial(placed.steps, placed.data, values)
             state = together(_first_step, placed, values, advance)
+            compiling.settle()
             return size, sweep.seconds_a_step(advance, state) / size
         except Exception as error:
             if not memory.is_exhausted(error) or (size == 1 and isinstance(error, memory.OutOfMemory)):

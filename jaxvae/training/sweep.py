@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from jaxvae.data.grid import Dataset
 from jaxvae.lane import step as single
-from jaxvae.parallel import hosts
-from jaxvae.parallel.lanes import LANE, over_lanes, update_lanes
+from jaxvae.parallel import compiling, hosts
+from jaxvae.parallel.compiling import Wanted
+from jaxvae.parallel.lanes import LANE, over_lanes, shapes_on, update_lanes
 from jaxvae.parallel.machine import RUN_ONCE
 from jaxvae.types import Hypers, Logs, Program, TrainState, remember
 
@@ -86,9 +86,10 @@ def compiled_steps(
     return jax.jit(steps, donate_argnums=2)
 
 
+@remember
 def state_shapes(program: Program, mesh: Mesh, num_lanes: int) -> TrainState:
     """Return the shapes of the state of num_lanes lanes as `compiled_init` makes them; nothing is allocated."""
-    return _shapes(jax.eval_shape(compiled_init(program, mesh), _hyper_shapes(program, num_lanes)), mesh, LANE)
+    return shapes_on(jax.eval_shape(compiled_init(program, mesh), _hyper_shapes(program, num_lanes)), mesh, LANE)
 
 
 def steps_for(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Dataset) -> jax.stages.Compiled:
@@ -96,38 +97,34 @@ def steps_for(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Dat
 
     Unlike the jitted function, what comes back can be asked for the memory it takes before it is called.
     """
-    return _steps_for(program, mesh, mode, num_lanes, _shapes(data, mesh))
+    return compiling.together([steps_wanted(program, mesh, mode, num_lanes, data)])[0]
 
 
-@remember
-def _steps_for(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Dataset) -> jax.stages.Compiled:
-    hypers = _shapes(_hyper_shapes(program, num_lanes), mesh, LANE)
-    state = state_shapes(program, mesh, num_lanes)
-    num_steps = jax.ShapeDtypeStruct((), np.int32)
-    return compiled_steps(program, mesh, mode).lower(data, hypers, state, num_steps).compile()
+def steps_wanted(program: Program, mesh: Mesh, mode: str, num_lanes: int, data: Dataset) -> Wanted:
+    """Return what `steps_for` compiles; of the data, only its shapes are kept."""
+    data = shapes_on(data, mesh)
+
+    def lower():
+        hypers = shapes_on(_hyper_shapes(program, num_lanes), mesh, LANE)
+        state = state_shapes(program, mesh, num_lanes)
+        num_steps = jax.ShapeDtypeStruct((), np.int32)
+        return compiled_steps(program, mesh, mode).lower(data, hypers, state, num_steps)
+
+    return Wanted(("steps", program, mesh, mode, num_lanes, data), lower)
 
 
-@remember
-def lowered_init(program: Program, mesh: Mesh, num_lanes: int) -> jax.stages.Lowered:
-    """Return `compiled_init` for num_lanes lanes before it is compiled."""
-    return compiled_init(program, mesh).lower(_shapes(_hyper_shapes(program, num_lanes), mesh, LANE))
+def init_wanted(program: Program, mesh: Mesh, num_lanes: int) -> Wanted:
+    """Return `compiled_init` for num_lanes lanes, not compiled yet."""
 
+    def lower():
+        return compiled_init(program, mesh).lower(shapes_on(_hyper_shapes(program, num_lanes), mesh, LANE))
 
-@remember
-def init_for(program: Program, mesh: Mesh, num_lanes: int) -> jax.stages.Compiled:
-    """Compile `compiled_init` for num_lanes lanes, once."""
-    return lowered_init(program, mesh, num_lanes).compile()
+    return Wanted(("init", program, mesh, num_lanes), lower)
 
 
 def _hyper_shapes(program: Program, num_lanes: int) -> Hypers:
     names = single.hyper_defaults(program)
     return {n: jax.ShapeDtypeStruct((num_lanes,), np.uint32 if n == "seed" else np.float32) for n in names}
-
-
-def _shapes(tree: Any, mesh: Mesh, *axes: str) -> Any:
-    """Return the shapes of a pytree that lies on the mesh, leading axes split as given."""
-    where = NamedSharding(mesh, PartitionSpec(*axes))
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where), tree)
 
 
 def seconds_a_step(

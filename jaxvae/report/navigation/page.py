@@ -14,9 +14,10 @@ from jaxvae import files
 from jaxvae.arguments import as_path
 from jaxvae.navigate import Navigation
 from jaxvae.report import document, wording
+from jaxvae.report.drawing import save_figure
 from jaxvae.report.navigation import charts, matrices, numbers, pictures, reading
 from jaxvae.report.navigation.findings import findings
-from jaxvae.report.saving import save_figure, write_table
+from jaxvae.report.saving import write_table
 
 
 def write_navigation(results: Navigation, path: str | os.PathLike[str]) -> pathlib.Path:
