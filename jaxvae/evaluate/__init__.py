@@ -1,6 +1,5 @@
 """Scores of trained sweeps: encode the data once per lane, run the metrics, put some lanes on show. Knows no plot."""
 
-from jaxvae.evaluate.ahead import begin
 from jaxvae.evaluate.choosing import choose_metrics
 from jaxvae.evaluate.encoding import encode
 from jaxvae.evaluate.reopened import evaluation_set, from_table
@@ -9,7 +8,6 @@ from jaxvae.evaluate.scoring import evaluate, rescore, watch
 from jaxvae.evaluate.showcases import information
 
 __all__ = [
-    "begin",
     "choose_metrics",
     "encode",
     "evaluate",

@@ -9,6 +9,7 @@ cells, forwards one and backwards two:
 - the taps are gathered on the thinner side. With fewer channels in than out, neighbours are gathered before the
   product; with more, the product makes a column for every tap and the results are scattered (shifted and added). So
   no array is ever wider than it must be: a 4x4 layer of 32 channels copies 4 cells, not 16 pixels;
+- of a convolution that keeps the size and has as many channels in as out, each side gathers half (`crossed`);
 - on CPU the batch is cut into blocks of images whose activations stay in cache from one layer to the next.
 
 Kernels are laid out as Flax lays them out ([k, k, in, out]), so nothing outside this file can tell.
@@ -16,7 +17,7 @@ Kernels are laid out as Flax lays them out ([k, k, in, out]), so nothing outside
 
 import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -24,6 +25,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
+from jaxvae.models import crossed
 from jaxvae.parallel.parts import over_parts
 
 CACHE_BYTES = 1024 * 1024
@@ -101,11 +103,11 @@ def stack(
 
 
 def _run(layers: tuple[Layer, ...], weights, x: jax.Array) -> jax.Array:
-    matrices = [_matrices(layer, kernel) for layer, (kernel, _) in zip(layers, weights, strict=True)]
+    steps = [_prepared(layer, kernel) for layer, (kernel, _) in zip(layers, weights, strict=True)]
 
     def run(block):
-        for layer, (forward, backward), (_, bias) in zip(layers, matrices, weights, strict=True):
-            block = _apply(layer, block, forward, backward, bias)
+        for (apply, matrices), (_, bias) in zip(steps, weights, strict=True):
+            block = apply(block, *matrices, bias)
         return block
 
     size = _block_size(x, layers, weights)
@@ -113,6 +115,14 @@ def _run(layers: tuple[Layer, ...], weights, x: jax.Array) -> jax.Array:
         return run(x)
     out = jax.lax.map(run, x.reshape(-1, size, *x.shape[1:]))
     return out.reshape(-1, *out.shape[2:])
+
+
+def _prepared(layer: Layer, kernel: jax.Array) -> tuple[Callable, tuple[jax.Array, jax.Array]]:
+    """Return what applies a layer to (x, *matrices, bias), and the matrices, made once for all blocks."""
+    size, _, channels, features = kernel.shape
+    if layer.stride == 1 and not layer.transposed and crossed.pays(size, channels, features):
+        return functools.partial(crossed.apply, size, layer.after_relu), crossed.matrices(kernel)
+    return functools.partial(_apply, layer), _matrices(layer, kernel)
 
 
 def _on_cpu() -> bool:
@@ -133,7 +143,7 @@ def _block_size(x: jax.Array, layers: Sequence[Layer], weights) -> int:
 
 
 def _matrices(layer: Layer, kernel: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return the matrix of a layer's product and its transpose, made once for all blocks.
+    """Return the matrix of a layer's product and its transpose.
 
     Thin layers have [taps*taps*c, f], wide ones [c, taps*taps*f], where c and f count the channels of a cell.
     """

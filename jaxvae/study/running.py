@@ -13,6 +13,7 @@ import jax
 from jaxvae import data, evaluate, ledger, plugins, report
 from jaxvae.asked import schedules, spec
 from jaxvae.data import Dataset, rules
+from jaxvae.evaluate import ahead
 from jaxvae.lane import seeing
 from jaxvae.parallel import compiling, hosts, terminal
 from jaxvae.parallel.machine import device_name
@@ -160,7 +161,7 @@ def _run(
         watch = evaluate.watch(job.spec.metrics, job.evaluation, is_training_set=job.evaluation is job.train)
         others = None if job.evaluation is job.train else job.train
         stack.enter_context(compiling.side_by_side())
-        meanwhile = evaluate.begin(job.groups, job.spec.metrics, job.evaluation, others)
+        meanwhile = ahead.begin(job.groups, job.spec.metrics, job.evaluation, others)
         if job.spec.hold_out:  # lanes are scored on seen and on unseen images apart, by other programs
             meanwhile = iter(())
         trained = loop.fit(job.spec, job.groups, job.train, path, say, watch, go_back=go_back, meanwhile=meanwhile)
