@@ -27,6 +27,12 @@ def few_compiled_programs():
     machine.forget_compiled(0.25)
 
 
+@pytest.fixture(autouse=True)
+def figures_drawn_here(monkeypatch):
+    """Draw the figures of tiny sweeps in this process: tests fill all cores as it is."""
+    monkeypatch.setattr("jaxvae.report.drawing.WORTHWHILE", 10_000)
+
+
 def pytest_configure(config):
     """Compile a program once for all processes of this run, and quickly: compiling is most of what they do."""
     if config.option.markexpr == "not slow" and "optimization_level" not in os.environ["XLA_FLAGS"]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxvae import latents, models
-from jaxvae.models import layers
+from jaxvae.models import crossed, layers
 from jaxvae.models.vae import standard_normal_kl
 from jaxvae.types import InputError, Program
 
@@ -53,6 +53,33 @@ def test_convolutions_and_their_gradients_equal_xlas(kernel, stride, channels):
         assert_same_function_and_gradients(
             functools.partial(ours, stride=stride), functools.partial(theirs, stride=stride), x, w
         )
+
+
+@pytest.mark.parametrize("on_cpu", [True, False])
+@pytest.mark.parametrize("after_relu", [True, False])
+@pytest.mark.parametrize(("kernel", "channels"), [(3, (4, 4)), (3, (3, 5)), (5, (2, 7)), (1, (3, 2))], ids=str)
+def test_crossed_convolutions_and_their_gradients_equal_xlas(kernel, channels, after_relu, on_cpu, monkeypatch):
+    if not on_cpu:
+        monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    x = jax.random.normal(jax.random.key(0), (2, 4, 6, channels[0]))
+    w = jax.random.normal(jax.random.key(1), (kernel, kernel, *channels)) / kernel
+    b = jax.random.normal(jax.random.key(3), channels[1:])
+
+    def ours(x, w, b):
+        return crossed.apply(kernel, after_relu, x, *crossed.matrices(w), b)
+
+    def theirs(x, w, b):
+        return xla_conv(jax.nn.relu(x) if after_relu else x, w, 1) + b
+
+    assert_same_function_and_gradients(ours, theirs, x, w, b)
+
+
+def test_layers_that_keep_size_and_channels_are_crossed():
+    taken = [crossed.pays(*layer) for layer in ((3, 32, 32), (3, 64, 128), (5, 8, 24), (1, 8, 8), (2, 8, 8))]
+    assert taken == [True, False, True, False, False]
+    x, kernel = jnp.zeros((2, 8, 8, 4)), jnp.zeros((3, 3, 4, 4))
+    text = jax.jit(lambda x, k: layers.conv(x, k, 1)).lower(x, kernel).as_text()
+    assert "12x12" in text  # a matrix of 3 columns x 4 channels and 3 rows x 4 channels
 
 
 @pytest.mark.parametrize("transposed", [False, True])

@@ -1,0 +1,53 @@
+"""What is compiled while lanes train is what scoring then needs."""
+
+import numpy as np
+import pytest
+
+import jaxvae
+from jaxvae.evaluate import ahead
+from jaxvae.parallel import compiling
+from jaxvae.report import saving
+
+RNG = np.random.default_rng(0)
+IMAGES, FACTORS = RNG.integers(0, 255, (48, 8, 8), np.uint8), RNG.integers(0, 3, (48, 2))
+
+
+def programs():
+    return {known_by for known_by in compiling._begun() if known_by[0] in ("encode", "metric")}
+
+
+@pytest.mark.parametrize(
+    ("objective", "seeds", "given"),
+    [
+        ("beta_vae,factor_vae", 2, {"metrics": "mig,dci,udr"}),
+        ("vade", 1, {"metrics": "mig", "num_clusters": 2}),  # a prior of its own
+        ("vae", 5, {"metrics": "mig_sampled", "validation": 0.25}),  # log-variances, and a gap to the training set
+    ],
+    ids=str,
+)
+def test_programs_that_scoring_needs_are_begun_before(objective, seeds, given, monkeypatch, tmp_path):
+    monkeypatch.setattr(saving, "PLOTS", {})
+    begin, begun = ahead.begin, set()
+
+    def begin_at_once(*arguments):
+        before = programs()
+        list(begin(*arguments))
+        begun.update(programs() - before)
+        return iter(())
+
+    monkeypatch.setattr(ahead, "begin", begin_at_once)
+    compiling._begun().clear()
+    jaxvae.train(
+        IMAGES,
+        factors=FACTORS,
+        objective=objective,
+        architecture="mlp",
+        sweep={"seed": range(seeds)},
+        latent_dim=3,
+        steps=2,
+        batch_size=8,
+        workdir=tmp_path / "sweep",
+        say=None,
+        **given,
+    )
+    assert begun and programs() == begun
