@@ -332,7 +332,8 @@ def _take_steps(underway: _Underway, num: int, meanwhile: Iterator[None]) -> flo
     def take():
         taken = placed.steps(*given, underway.state, jnp.int32(num))
         if num > 1:  # a single step is over before
-            next(meanwhile, None)
+            with contextlib.suppress(Exception):  # what fails ahead fails again, and is told, when its turn comes
+                next(meanwhile, None)
         return jax.block_until_ready(taken)
 
     underway.state, sums = placing.together(take)

@@ -12,6 +12,11 @@ RNG = np.random.default_rng(0)
 IMAGES, FACTORS = RNG.integers(0, 255, (48, 8, 8), np.uint8), RNG.integers(0, 3, (48, 2))
 
 
+def train(folder, **given):
+    sizes = {"architecture": "mlp", "latent_dim": 3, "batch_size": 8}
+    return jaxvae.train(IMAGES, factors=FACTORS, workdir=folder, say=None, **sizes, **given)
+
+
 def programs():
     return {known_by for known_by in compiling._begun() if known_by[0] in ("encode", "metric")}
 
@@ -37,17 +42,19 @@ def test_programs_that_scoring_needs_are_begun_before(objective, seeds, given, m
 
     monkeypatch.setattr(ahead, "begin", begin_at_once)
     compiling._begun().clear()
-    jaxvae.train(
-        IMAGES,
-        factors=FACTORS,
-        objective=objective,
-        architecture="mlp",
-        sweep={"seed": range(seeds)},
-        latent_dim=3,
-        steps=2,
-        batch_size=8,
-        workdir=tmp_path / "sweep",
-        say=None,
-        **given,
-    )
+    train(tmp_path / "sweep", objective=objective, sweep={"seed": range(seeds)}, steps=2, **given)
     assert begun and programs() == begun
+
+
+def test_what_fails_ahead_stops_no_training(monkeypatch, tmp_path):
+    monkeypatch.setattr(saving, "PLOTS", {})
+    tried = []
+
+    def fails(*_):
+        tried.append(True)
+        raise MemoryError("no room")
+        yield
+
+    monkeypatch.setattr(ahead, "begin", fails)
+    sweep = train(tmp_path / "sweep", objective="vae", steps=30, metrics="mig", log_every=30)
+    assert tried and sweep.results[0]["status"] == "ok" and sweep.results[0]["mig"] is not None
