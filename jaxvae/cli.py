@@ -7,6 +7,7 @@ jaxvae --list                                   all there is to choose from, wit
 
 import contextlib
 import dataclasses
+import importlib
 import itertools
 import os
 import pathlib
@@ -355,7 +356,13 @@ def _run() -> None:
         sys.exit(130)
 
 
+COMMANDS: dict[str, tuple[str, str]] = {}
+"""What `jaxvae NAME …` does besides training: NAME -> (module with main(arguments) -> exit code, in a few words)."""
+
+
 def run_command() -> None:
     """Be the command `jaxvae`."""
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        sys.exit(importlib.import_module(COMMANDS[sys.argv[1]][0]).main(sys.argv[2:]))
     with terminal.steadied():
         app.run(main, flags_parser=parse)
