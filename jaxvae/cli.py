@@ -37,12 +37,7 @@ from jaxvae.workdir.records import read_spec
 QUICKSTART = pathlib.Path(__file__).with_name("quickstart.flags")
 DEFAULT = spec.Spec()
 CHOOSING = ("flagfile", "dataset", "objective", "architecture", "sweep")
-OF_A_FINISHED_SWEEP = (
-    "metrics",
-    "resume",
-    "data_dir",
-    "extend",
-)  # beside a workdir alone they speak of what lies there
+OF_A_FINISHED_SWEEP = ("metrics", "resume", "extend", "data_dir")  # beside a workdir alone: of what lies there
 OF_SPEC = (  # flags that are fields of the spec as they are
     *("dataset", "data_dir", "likelihood", "latent_dim", "batch_size", "dtype", "steps", "lr", "seed"),
     *("validation", "log_every", "eval_every", "lanes", "save_seconds"),
@@ -89,8 +84,8 @@ flags.DEFINE_enum(
 flags.DEFINE_bool(
     "extend",
     False,
-    "Train what the sweep in the workdir lacks: more --steps, values of a --sweep, objectives or architectures. What no "
-    "flag says stays as it is there; no lane that is there may change or go.",
+    "Train what the sweep in the workdir lacks: more --steps, values of a --sweep, objectives or architectures. What "
+    "no flag says stays as it is there; no lane that is there may change or go.",
 )
 flags.DEFINE_bool("overwrite", False, "Delete the sweep that the workdir holds, and start anew.")
 flags.DEFINE_string(
@@ -288,9 +283,9 @@ def spec_from_workdir() -> spec.Spec:
         given["hold_out"] = tuple(FLAGS.hold_out)
     if FLAGS["plugins"].present:
         given["plugins"] = tuple(dict.fromkeys([*saved.plugins, *plugins.load(FLAGS.plugins)]))
-    given["sizes"] = {**saved.sizes, **sizes()}
     if not FLAGS.extend:
-        return dataclasses.replace(saved, **given)
+        return dataclasses.replace(saved, sizes={**saved.sizes, **sizes()}, **given)
+    given["sizes"] = sizes()
     given |= {f"{name}s": tuple(FLAGS[name].value) for name in ("objective", "architecture") if FLAGS[name].present}
     chosen = extending.more(saved, given | {"sweep": tuple(spec.parse_axis(text) for text in FLAGS.sweep)})
     return dataclasses.replace(chosen, plugins=plugins.used(chosen))

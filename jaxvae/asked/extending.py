@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxvae.asked import axes
 from jaxvae.asked.axes import Axis
+from jaxvae.asked.declared import sizes_of
 from jaxvae.asked.spec import Spec, from_json, grid, sides
 from jaxvae.objectives import objective as objective_called
 from jaxvae.types import InputError, Program
@@ -20,30 +21,35 @@ _SHOWN = 5
 
 
 def more(saved: Spec, given: Mapping[str, Any]) -> Spec:
-    """Return a saved sweep with some fields changed; axes that are given stand for those of their name, others stay.
+    """Return a saved sweep with some fields changed; of axes and sizes, those that are given, and others stay.
 
     An axis that is there for every objective, and means nothing or something else to one that is added, becomes one of
     those that it was for.
 
     Raises:
-        InputError: an axis does not say which objective it is for.
+        InputError: an axis does not say which objective it is for, or a name is unknown.
     """
     chosen = dataclasses.replace(saved, **{"extends": ()} | dict(given))
+    declared = sizes_of(chosen.objectives, chosen.architectures)
+    sizes = {name: value for name, value in saved.sizes.items() if name in declared} | dict(given.get("sizes", {}))
     new = given.get("sweep", ())
     axes.check_meant(new, chosen.objectives)
     anew = {axis.name for axis in new if axis.objective is None}
     kept = [own for axis in saved.sweep for own in _meant(axis, saved.objectives, chosen.objectives)]
     asked = {axis.called: axis for axis in (*(axis for axis in kept if axis.name not in anew), *new)}
-    return dataclasses.replace(chosen, sweep=tuple(asked.values()))
+    return dataclasses.replace(chosen, sweep=tuple(asked.values()), sizes=sizes)
 
 
 def _meant(axis: Axis, before: Iterable[str], now: Sequence[str]) -> list[Axis]:
-    """Return an axis of some objectives as it is to be said when there are others."""
+    """Return an axis of some objectives as it is to be said of others; nothing of one whose objectives are gone."""
+    owners = [name for name in before if axis.name in {number.name for number in objective_called(name).numbers}]
+    owners = [axis.objective] if axis.objective else owners
+    if owners and not set(owners) & set(now):
+        return []
     try:
         axes.check_meant((axis,), now)
     except InputError:
-        owners = [name for name in before if axis.name in {number.name for number in objective_called(name).numbers}]
-        return [axis._replace(objective=name) for name in owners]
+        return [axis._replace(objective=name) for name in owners if name in now]
     return [axis]
 
 

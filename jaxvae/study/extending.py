@@ -42,8 +42,7 @@ def extend(
 
 def _asked(saved: spec.Spec, given: Mapping[str, Any], settings: Mapping[str, Any]) -> spec.Spec:
     fields, sizes = calling.fields_and_sizes(settings, "Sweep.extend")
-    fields["sizes"] = {**saved.sizes, **sizes}
-    fields["sweep"] = calling.as_axes(given["sweep"] or {})
+    fields["sizes"], fields["sweep"] = sizes, calling.as_axes(given["sweep"] or {})
     if given["steps"] is not None:
         fields["steps"] = given["steps"]
     for name in ("objective", "architecture"):
