@@ -10,7 +10,7 @@ import numpy as np
 from jaxvae.asked import axes
 from jaxvae.asked.axes import Axis
 from jaxvae.asked.declared import sizes_of
-from jaxvae.asked.spec import Spec, from_json, grid, sides
+from jaxvae.asked.spec import Spec, ask_for_plugins, from_json, grid, sides
 from jaxvae.objectives import objective as objective_called
 from jaxvae.types import InputError, Program
 
@@ -30,7 +30,10 @@ def more(saved: Spec, given: Mapping[str, Any]) -> Spec:
         InputError: an axis does not say which objective it is for, or a name is unknown.
     """
     chosen = dataclasses.replace(saved, **{"extends": ()} | dict(given))
-    declared = sizes_of(chosen.objectives, chosen.architectures)
+    try:
+        declared = sizes_of(chosen.objectives, chosen.architectures)
+    except InputError as error:
+        raise InputError(f"{error} {ask_for_plugins(saved.plugins)}".rstrip()) from None
     sizes = {name: value for name, value in saved.sizes.items() if name in declared} | dict(given.get("sizes", {}))
     new = given.get("sweep", ())
     axes.check_meant(new, chosen.objectives)

@@ -153,18 +153,17 @@ def test_a_sweep_is_extended_twice_as_a_value(path, tmp_path):
     after = states(path, by=lambda lane: lane["lane"])
     assert {lane: after[lane] for lane in before} == before
     # It knows its data now.
-    sweep.extend(architecture="mlp,conv" if IMAGES.shape[1] % 16 == 0 else "mlp", sweep={"seed": [1, 0, 7]}, steps=12,
-                 say=None)  # fmt: skip
+    sweep.extend(sweep={"seed": [1, 0, 7]}, steps=12, say=None)
     whole = train(tmp_path / "whole", objective="beta_vae,factor_vae", steps=12, **SIZES,
                   sweep={"beta_vae:beta": [1, 4], "seed": [0, 1, 7]})  # fmt: skip
     same(sweep, whole)
     assert [lane["seed"] for lane in sweep.lanes] == [0, 1, 0, 1, 0, 1, 7, 7, 7]
     assert len(records.read_spec(path)["extends"]) == 2 and sweep.select(seed=7, beta=4.0).about["lane"] == 7
-    with pytest.raises(InputError, match="objective beta_vae is left out; factor_vae:?|objective beta_vae is left out"):
+    with pytest.raises(InputError, match="objective beta_vae is left out"):
         sweep.extend(objective="factor_vae")
-    with pytest.raises(InputError, match="lr: 0.001 there, 0.5 now"):
+    with pytest.raises(InputError, match=r"lr: 0\.001 there, 0\.5 now"):
         sweep.extend(lr=0.5)
-    with pytest.raises(InputError, match="unknown argument of Sweep.extend 'stepss'"):
+    with pytest.raises(InputError, match=r"unknown argument of Sweep\.extend 'stepss'"):
         sweep.extend(stepss=3)
 
 
