@@ -57,16 +57,31 @@ def _meant(axis: Axis, before: Iterable[str], now: Sequence[str]) -> list[Axis]:
 
 
 def extended(saved: Mapping[str, Any], asked: Spec) -> Spec:
-    """Return the asked sweep as one that goes on from a saved one (JSON types), whose lanes keep their numbers."""
+    """Return the asked sweep as one that goes on from a saved one (JSON types), whose lanes keep their numbers.
+
+    One of the same lanes is said as the saved one is, since the order of axes is that of new lanes.
+    """
     before = from_json(dict(saved))
-    new = () if before.generation == asked.generation else (before.generation,)
-    return dataclasses.replace(asked, extends=(*before.extends, *new))
+    if _of_same_lanes(before, asked):
+        return dataclasses.replace(asked, **before.generation._asdict(), extends=before.extends)
+    return dataclasses.replace(asked, extends=(*before.extends, before.generation))
+
+
+def _of_same_lanes(before: Spec, asked: Spec) -> bool:
+    """Return whether two sweeps have the same lanes, in any order."""
+    if before.generation == asked.generation:
+        return True
+    pairs = ((before.objectives, asked.objectives), (before.architectures, asked.architectures))
+    if any(set(there) != set(given) for there, given in pairs):
+        return False
+    both_ways = ((before, asked), (asked, before))
+    return not any(_values_left_out(name, *pair) for name in asked.objectives for pair in both_ways)
 
 
 def grows(saved: Mapping[str, Any], asked: Spec) -> bool:
-    """Return whether a sweep has more to train than a saved one."""
+    """Return whether a sweep has more to train than a saved one (JSON types)."""
     before = from_json(dict(saved))
-    return (before.generation, before.steps) != (asked.generation, asked.steps)
+    return asked.steps != before.steps or not _of_same_lanes(before, asked)
 
 
 def refusals(saved: Mapping[str, Any], asked: Spec) -> list[str]:
@@ -87,11 +102,15 @@ def refusals(saved: Mapping[str, Any], asked: Spec) -> list[str]:
     ):
         lines += [f"{kind} {name} is left out" for name in old if name not in new]
     both = [name for name in before.objectives if name in asked.objectives]
-    return lines + list(dict.fromkeys(line for name in both for line in _values_left_out(name, before, asked)))
+    found = dict.fromkeys(pair for name in both for pair in _values_left_out(name, before, asked))
+    return lines + [line for name, line in found if name not in fixed]
 
 
-def _values_left_out(objective: str, before: Spec, asked: Spec) -> list[str]:
-    """Say which numbers lanes of an objective have that no lane is asked to have: a grid lacks whole values only."""
+def _values_left_out(objective: str, before: Spec, asked: Spec) -> list[tuple[str, str]]:
+    """Return (name, line) of each number of an objective's lanes that no lane is asked to have.
+
+    That is all that can go: a grid lacks a lane only where it lacks a value of it.
+    """
     program = Program(before.architectures[0], objective, (1, 1, 1), asked.likelihood)
     there, given = grid(program, before), grid(program, asked)
     lines = []
@@ -99,9 +118,8 @@ def _values_left_out(objective: str, before: Spec, asked: Spec) -> list[str]:
         gone = np.setdiff1d(values, given[name]).tolist()
         if gone:
             own = f"{objective}:" if len(asked.objectives) > 1 and name not in ("seed", "lr") else ""
-            lines.append(
-                f"{own}{name}={_listed(gone)} is left out of {own}{name}={_listed(np.unique(given[name]).tolist())}"
-            )
+            asked_for = f"{own}{name}={_listed(np.unique(given[name]).tolist())}"
+            lines.append((name, f"{own}{name}={_listed(gone)} is left out of {asked_for}"))
     return lines
 
 

@@ -266,12 +266,12 @@ def expand(
     named = {(program.objective, program.architecture): program for program in programs}
     for number, part in enumerate((*spec.extends, spec.generation)):
         then = dataclasses.replace(spec, **part._asdict())
-        own = [named.get(names) for names in itertools.product(part.objectives, part.architectures)]
-        if None not in own:
-            checking.check_count(_count(own, then))
-            groups += _added(groups, [(program, grid(program, then)) for program in own], number)
-    if sum(group.num_lanes for group in groups) != num_lanes:
-        raise InputError("the sweep was extended from one that had other lanes: its spec.json is damaged")
+        names = list(itertools.product(part.objectives, part.architectures))
+        own = [named[pair] for pair in names if pair in named]
+        checking.check_count(_count(own, then))
+        groups += _added(groups, [(program, grid(program, then)) for program in own], number)
+        if len(own) < len(names) or sum(group.num_lanes for group in groups) > num_lanes:
+            raise InputError("the sweep was extended from one that had other lanes: its spec.json is damaged")
     return groups
 
 

@@ -186,7 +186,7 @@ def _read_results(path: pathlib.Path, lanes: list[dict[str, Any]]) -> tuple[list
         if told == [(lane["lane"], lane["objective"], lane["architecture"]) for lane in lanes] and "status" in rows[0]:
             return rows, ""
         if rows and told == [(lane["lane"], lane["objective"], lane["architecture"]) for lane in lanes[: len(rows)]]:
-            return [], f"{path.name} is of the {len(rows):,} lanes before it was extended; the same command goes on"
+            return [], ""  # of the sweep before it was extended, until all lanes are scored
     except WorkdirError as error:
         damage = str(error)
     return [], f"{damage}, and its scores are left out; rescore() or the command that trained it makes them anew"

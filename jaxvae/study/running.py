@@ -187,10 +187,9 @@ def _with_lanes_there(job: Job, path: pathlib.Path) -> Job:
     Raises:
         InputError: its spec.json is damaged.
     """
-    extends = spec.from_json(hosts.by_first(read_spec, path)).extends
-    if extends == job.spec.extends:
-        return job
-    return checked(job._replace(spec=dataclasses.replace(job.spec, extends=extends)))
+    there = spec.from_json(hosts.by_first(read_spec, path))
+    claimed = dataclasses.replace(job.spec, **there.generation._asdict(), extends=there.extends)
+    return job if claimed == job.spec else checked(job._replace(spec=claimed))
 
 
 def check_name(path: pathlib.Path) -> None:

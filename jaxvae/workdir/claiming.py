@@ -150,7 +150,8 @@ def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: 
             f"--workdir={path} already holds a sweep and --noresume was given; add --overwrite to replace it"
         )
     saved = read_spec(path)
-    differing = differences(saved, spec)
+    # Of one that was extended, other words for the same lanes will do: those that came later were merged into its own.
+    differing = differences(saved, extending.extended(saved, spec) if saved.get("extends") else spec)
     if extend and (refusals := extending.refusals(saved, spec)):
         raise WorkdirError(
             f"--extend: lanes of the sweep in --workdir={path} would change or go ({'; '.join(refusals)}); "

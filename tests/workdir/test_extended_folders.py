@@ -19,7 +19,7 @@ from jaxvae.workdir.checkpoint import Checkpoints
 from jaxvae.workdir.plan import Plan
 from jaxvae.workdir.records import WorkdirError
 
-SHAPE = (6, 6, 1)
+SHAPE = (8, 8, 1)
 AXES = ("beta=1,4", "seed=0:2")
 DATA = assemble("noise", np.random.default_rng(0).integers(0, 256, (32, *SHAPE), np.uint8), annotation="none")
 
@@ -74,6 +74,26 @@ def test_an_extended_sweep_is_written_down_and_read_again():
     assert spec.from_json(saved) == spec.from_json(twice.to_json()) == twice
     assert extending.extended(saved, asked("beta=1,4", "seed=0:5")) == twice
     assert spec.differences(saved, asked("beta=1,4", "seed=0:5")) == []
+
+
+def test_other_words_for_the_same_lanes_are_the_same_sweep():
+    twice = after(OLD, MORE)
+    for words in (asked("seed=2,0,1", "beta=4,1"), asked("beta=1,4", "seed=0:2", "seed=0:3")):
+        assert extending.extended(twice.to_json(), words) == twice and not extending.grows(twice.to_json(), words)
+    assert extending.grows(twice.to_json(), dataclasses.replace(MORE, steps=13))
+
+
+def test_more_is_said_of_what_is_there():
+    both = extending.more(OLD, {"objectives": ("beta_vae", "vae")})
+    assert [str(axis) for axis in both.sweep] == ["beta_vae:beta=1,4", "seed=0,1"]  # beta means nothing to a VAE
+    assert extending.is_extension(OLD.to_json(), both)
+    wider = extending.more(both, {"sweep": (spec.parse_axis("beta_vae:beta=1,2,4"), spec.parse_axis("lr=1e-4,1e-3"))})
+    assert [axis.called for axis in wider.sweep] == ["beta_vae:beta", "seed", "lr"]
+    alone = extending.more(wider, {"objectives": ("vae",)})
+    assert [axis.called for axis in alone.sweep] == ["seed", "lr"]
+    assert "objective beta_vae is left out" in extending.refusals(wider.to_json(), alone)
+    with pytest.raises(InputError, match="say for which it is"):
+        extending.more(both, {"sweep": (spec.parse_axis("beta=1,2,4"),)})
 
 
 def test_what_never_was_is_no_sweep_that_was_extended():
