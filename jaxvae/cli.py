@@ -7,6 +7,7 @@ jaxvae --list                                   all there is to choose from, wit
 
 import contextlib
 import dataclasses
+import importlib
 import itertools
 import os
 import pathlib
@@ -22,7 +23,7 @@ from absl import app, flags, logging
 
 from jaxvae import catalogue, commands, data, ledger, plugins, study
 from jaxvae.arguments import as_path
-from jaxvae.asked import axes, spec
+from jaxvae.asked import axes, extending, spec
 from jaxvae.asked.declared import Declared, every_size
 from jaxvae.data import telling
 from jaxvae.parallel import hosts, terminal
@@ -36,7 +37,7 @@ from jaxvae.workdir.records import read_spec
 QUICKSTART = pathlib.Path(__file__).with_name("quickstart.flags")
 DEFAULT = spec.Spec()
 CHOOSING = ("flagfile", "dataset", "objective", "architecture", "sweep")
-OF_A_FINISHED_SWEEP = ("metrics", "resume", "data_dir")  # beside a workdir alone they speak of what lies there
+OF_A_FINISHED_SWEEP = ("metrics", "resume", "extend", "data_dir")  # beside a workdir alone: of what lies there
 OF_SPEC = (  # flags that are fields of the spec as they are
     *("dataset", "data_dir", "likelihood", "latent_dim", "batch_size", "dtype", "steps", "lr", "seed"),
     *("validation", "log_every", "eval_every", "lanes", "save_seconds"),
@@ -79,6 +80,12 @@ flags.DEFINE_enum(
     "latest",
     ["latest", "last_good"],
     "The checkpoint to go on from. last_good: where the latest is damaged, the one before it; what that costs is said.",
+)
+flags.DEFINE_bool(
+    "extend",
+    False,
+    "Train what the sweep in the workdir lacks: more --steps, values of a --sweep, objectives or architectures. What "
+    "no flag says stays as it is there; no lane that is there may change or go.",
 )
 flags.DEFINE_bool("overwrite", False, "Delete the sweep that the workdir holds, and start anew.")
 flags.DEFINE_string(
@@ -220,10 +227,10 @@ def load_plugins(arguments: list[str]) -> None:
 
 
 def holds_the_study() -> bool:
-    """Return whether no flag chooses a study and the workdir has one."""
+    """Return whether no flag chooses a study, or flags only add to one, and the workdir has one."""
     chosen = any(FLAGS[name].present for name in CHOOSING if name != "flagfile")
     here = FLAGS.workdir is not None and (as_path("--workdir", FLAGS.workdir) / "spec.json").exists()
-    return here and not chosen and not FLAGS.overwrite and not FLAGS.quick
+    return here and (not chosen or FLAGS.extend) and not FLAGS.overwrite and not FLAGS.quick
 
 
 def refuse(error: Exception | str) -> None:
@@ -276,7 +283,12 @@ def spec_from_workdir() -> spec.Spec:
         given["hold_out"] = tuple(FLAGS.hold_out)
     if FLAGS["plugins"].present:
         given["plugins"] = tuple(dict.fromkeys([*saved.plugins, *plugins.load(FLAGS.plugins)]))
-    return dataclasses.replace(saved, sizes={**saved.sizes, **sizes()}, **given)
+    if not FLAGS.extend:
+        return dataclasses.replace(saved, sizes={**saved.sizes, **sizes()}, **given)
+    given["sizes"] = sizes()
+    given |= {f"{name}s": tuple(FLAGS[name].value) for name in ("objective", "architecture") if FLAGS[name].present}
+    chosen = extending.more(saved, given | {"sweep": tuple(spec.parse_axis(text) for text in FLAGS.sweep)})
+    return dataclasses.replace(chosen, plugins=plugins.used(chosen))
 
 
 def sizes() -> dict[str, int | tuple[int, ...]]:
@@ -336,7 +348,8 @@ def _run() -> None:
             keep_compiled(FLAGS.compilation_cache)
             job = study.check_named(chosen, shlex.join(["python", *sys.argv]))
             go_back = FLAGS.resume_from == "last_good"
-            study.run(job, path, resume=FLAGS.resume, overwrite=FLAGS.overwrite, go_back=go_back)
+            how = {"resume": FLAGS.resume, "overwrite": FLAGS.overwrite, "extend": FLAGS.extend}
+            study.run(job, path, **how, go_back=go_back)
     except hosts.Left as left:
         if str(left):
             print(f"{command_name()}: {left}", file=sys.stderr)
@@ -355,7 +368,13 @@ def _run() -> None:
         sys.exit(130)
 
 
+COMMANDS: dict[str, tuple[str, str]] = {}
+"""What `jaxvae NAME …` does besides training: NAME -> (module with main(arguments) -> exit code, in a few words)."""
+
+
 def run_command() -> None:
     """Be the command `jaxvae`."""
+    if sys.argv[1:2] and sys.argv[1] in COMMANDS:
+        sys.exit(importlib.import_module(COMMANDS[sys.argv[1]][0]).main(sys.argv[2:]))
     with terminal.steadied():
         app.run(main, flags_parser=parse)

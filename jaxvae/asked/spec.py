@@ -25,6 +25,22 @@ ONCE_FIELDS = ("critic_width", "critic_depth", "num_clusters", "groups_per_scale
 """Sizes that were fields of a spec before their owners declared them."""
 
 
+class Generation(NamedTuple):
+    """What a sweep consisted of before it was extended."""
+
+    objectives: tuple[str, ...]
+    architectures: tuple[str, ...]
+    sweep: tuple[Axis, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON types."""
+        return {
+            "objectives": list(self.objectives),
+            "architectures": list(self.architectures),
+            "sweep": [str(axis) for axis in self.sweep],
+        }
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """A whole sweep. Fields marked "how" say how it is run, not what it is: they may change between run and resume."""
@@ -41,6 +57,7 @@ class Spec:
     lr: float = 1e-4
     seed: int = 0
     sweep: tuple[Axis, ...] = ()
+    extends: tuple[Generation, ...] = ()  # what it was before it was extended, the earliest first
     hold_out: tuple[str, ...] = ()  # rules: images that match one are never trained on, see data.rules
     log_every: int = 100
     validation: float = 0.0  # the share of the training images that is held out and scored on; `seed` says which
@@ -70,7 +87,13 @@ class Spec:
             "plugins": list(self.plugins),
             "metrics": None if self.metrics is None else list(self.metrics),
             "sweep": [str(axis) for axis in self.sweep],
+            "extends": [earlier.to_json() for earlier in self.extends],
         }
+
+    @property
+    def generation(self) -> Generation:
+        """What it consists of."""
+        return Generation(self.objectives, self.architectures, self.sweep)
 
 
 def from_json(saved: dict[str, Any]) -> Spec:
@@ -83,7 +106,12 @@ def from_json(saved: dict[str, Any]) -> Spec:
     values = {name: tuple(v) if isinstance(v, list) else v for name, v in saved.items() if name in fields}
     try:
         sizes = {name: saved[name] for name in _used(ONCE_FIELDS, saved) if name in saved} | saved.get("sizes", {})
-        return Spec(**values | {"sweep": tuple(parse_axis(text) for text in saved["sweep"]), "sizes": sizes})
+        sweep = tuple(parse_axis(text) for text in saved["sweep"])
+        extends = tuple(
+            Generation(tuple(g["objectives"]), tuple(g["architectures"]), tuple(map(parse_axis, g["sweep"])))
+            for g in saved.get("extends", ())
+        )
+        return Spec(**values | {"sweep": sweep, "extends": extends, "sizes": sizes})
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"spec.json is not that of a sweep ({error})") from None
 
@@ -150,11 +178,15 @@ def quick(spec: Spec) -> Spec:
 
 
 class Group(NamedTuple):
-    """The lanes that share one program: consecutive lanes of the sweep from `first` on."""
+    """Lanes that share one program: consecutive lanes of the sweep from `first` on.
+
+    All lanes of the program, but where the sweep was extended: then each generation has a group of its own.
+    """
 
     program: Program
     first: int
     hypers: dict[str, np.ndarray]  # name -> [R]
+    generation: int = 0  # how often the sweep had been extended when these lanes came
 
     @property
     def num_lanes(self) -> int:
@@ -163,6 +195,11 @@ class Group(NamedTuple):
     @property
     def name(self) -> str:
         return f"{self.program.objective}_{self.program.architecture}"
+
+    @property
+    def key(self) -> str:
+        """Its name, and where lanes were added later the number of the first of them too: no two groups share it."""
+        return f"{self.name}:{self.first}" if self.generation else self.name
 
     def rows(self, start: int = 0, stop: int | None = None) -> list[dict[str, Any]]:
         """Return a dictionary for each lane from `start` to `stop`: its number in the sweep, its names, its hypers."""
@@ -183,13 +220,22 @@ def differences(saved: dict[str, Any], spec: Spec) -> list[str]:
 
     A field that an earlier version did not have yet is at its default there.
     """
+    there, given = sides(saved, spec)
+    names = [name for name in {**there, **given} if there.get(name) != given.get(name)]
+    return [f"{name}: {there.get(name)!r} there, {given.get(name)!r} now" for name in names]
+
+
+def sides(saved: dict[str, Any], spec: Spec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what says which sweep a saved spec (JSON types) is, and which this one: {field or size: JSON type}."""
     before, now = from_json(saved), spec
     with contextlib.suppress(InputError):  # of a plug-in that is gone
         before, now = complete(before), complete(now)
-    there, given = (side.to_json() | side.to_json()["sizes"] for side in (before, now))
-    others = {field.name for field in dataclasses.fields(Spec) if field.metadata.get("how")} | {"sizes"}
-    names = [name for name in {**there, **given} if name not in others and there.get(name) != given.get(name)]
-    return [f"{name}: {there.get(name)!r} there, {given.get(name)!r} now" for name in names]
+    others = {field.name for field in dataclasses.fields(Spec) if field.metadata.get("how")} | {"sizes", "extends"}
+    there, given = (
+        {name: value for name, value in (side.to_json() | side.to_json()["sizes"]).items() if name not in others}
+        for side in (before, now)
+    )
+    return there, given
 
 
 def expand(
@@ -198,6 +244,8 @@ def expand(
     """Check everything that can be checked without compiling, and return the lanes as groups in sweep order.
 
     `label_sizes` is the number of values of each factor or label of the data (Dataset.factor_sizes), () without any.
+
+    Of a sweep that was extended, lanes that were there before come first, as they were, and then those that were added.
 
     Axes multiply, the last varying fastest; of several axes for one number the last wins, so that a flag can override
     a flag file. An axis that one of several objectives does not have is left out for that objective.
@@ -208,16 +256,46 @@ def expand(
     checking.check_numbers(spec, num_images)
     checking.check_architectures(spec, label_sizes)
     checking.check_objectives(spec, label_sizes)
-    programs = _programs(complete(spec), image_shape, label_sizes)
+    spec = complete(spec)
+    programs = _programs(spec, image_shape, label_sizes)
     for program in programs:
         checking.check_shapes(program)
     checking.check_axes(spec.sweep, programs)
-    checking.check_count(sum(math.prod(len(a.values) for a in _axes(p, spec).values()) for p in programs))
-    groups, first = [], 0
-    for program in programs:
-        groups.append(Group(program, first, _grid(program, spec)))
-        first += groups[-1].num_lanes
+    checking.check_count(num_lanes := _count(programs, spec))
+    groups: list[Group] = []
+    named = {(program.objective, program.architecture): program for program in programs}
+    for number, part in enumerate((*spec.extends, spec.generation)):
+        then = dataclasses.replace(spec, **part._asdict())
+        names = list(itertools.product(part.objectives, part.architectures))
+        own = [named[pair] for pair in names if pair in named]
+        checking.check_count(_count(own, then))
+        groups += _added(groups, [(program, grid(program, then)) for program in own], number)
+        if len(own) < len(names) or sum(group.num_lanes for group in groups) > num_lanes:
+            raise InputError("the sweep was extended from one that had other lanes: its spec.json is damaged")
     return groups
+
+
+def _added(before: Sequence[Group], grids: Iterable[tuple[Program, dict[str, np.ndarray]]], number: int) -> list[Group]:
+    """Return those lanes of a generation that the groups before it have not, numbered on from theirs."""
+    added, first = [], sum(group.num_lanes for group in before)
+    for program, hypers in grids:
+        taken = {lane for group in before if group.program == program for lane in _lanes(group.hypers)}
+        if taken:
+            new = np.array([lane not in taken for lane in _lanes(hypers)])
+            hypers = {name: values[new] for name, values in hypers.items()}
+        if len(hypers["seed"]):
+            added.append(Group(program, first, hypers, number))
+            first += added[-1].num_lanes
+    return added
+
+
+def _lanes(hypers: Mapping[str, np.ndarray]) -> Iterable[tuple[Any, ...]]:
+    """Return the numbers of each lane."""
+    return zip(*(values.tolist() for values in hypers.values()), strict=True)
+
+
+def _count(programs: Sequence[Program], spec: Spec) -> int:
+    return sum(math.prod(len(axis.values) for axis in _axes(program, spec).values()) for program in programs)
 
 
 def _programs(spec: Spec, image_shape: tuple[int, int, int], label_sizes: tuple[int, ...]) -> list[Program]:
@@ -236,13 +314,13 @@ def _programs(spec: Spec, image_shape: tuple[int, int, int], label_sizes: tuple[
     ]
 
 
-def _grid(program: Program, spec: Spec) -> dict[str, np.ndarray]:
+def grid(program: Program, spec: Spec) -> dict[str, np.ndarray]:
     """Return name -> [R], the numbers of a program's lanes: the product of the axes that are for it."""
     defaults = {**hyper_defaults(program), "seed": spec.seed, "lr": spec.lr}
     axes = _axes(program, spec)
-    grid = list(itertools.product(*(axis.values for axis in axes.values())))
-    values = {name: [default] * len(grid) for name, default in defaults.items()}
-    values |= dict(zip(axes, map(list, zip(*grid, strict=True)), strict=True)) if axes else {}
+    points = list(itertools.product(*(axis.values for axis in axes.values())))
+    values = {name: [default] * len(points) for name, default in defaults.items()}
+    values |= dict(zip(axes, map(list, zip(*points, strict=True)), strict=True)) if axes else {}
     return {n: np.asarray(v, np.uint32 if n == "seed" else np.float32) for n, v in values.items()}
 
 

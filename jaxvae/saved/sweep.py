@@ -53,7 +53,8 @@ class SavedSweep:
             raise WorkdirError(f"{problem}, which do not tell of all lanes; the command that trained it goes on")
         self.trained_on = run["data"]
         self.environment = run.get("environment", {})
-        self.results, lost = _read_results(path / "results.csv", self.lanes)
+        begins = {wave["lanes"][0]["lane"] for wave in self._waves} if self.spec.get("extends") else set()
+        self.results, lost = _read_results(path / "results.csv", self.lanes, begins)
         history = logged.read(path / "history.csv")
         self.history = logged.as_columns(history)
         lacking = logged.gone(history, self.spec["log_every"], self.spec["steps"], _stops(self.results))
@@ -175,8 +176,13 @@ def _single(name: str, value: Any) -> Any:
     return value.item()
 
 
-def _read_results(path: pathlib.Path, lanes: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str]:
-    """Return the rows of results.csv, [] where there is none or it is damaged, and what is wrong with it."""
+def _read_results(
+    path: pathlib.Path, lanes: list[dict[str, Any]], begins: set[int]
+) -> tuple[list[dict[str, Any]], str]:
+    """Return the rows of results.csv, [] where there is none or it is damaged, and what is wrong with it.
+
+    Where lanes were added from one of `begins` on it is of those before, until all are scored.
+    """
     if not path.exists():
         return [], ""
     damage = f"{path.name} is damaged"
@@ -185,6 +191,9 @@ def _read_results(path: pathlib.Path, lanes: list[dict[str, Any]]) -> tuple[list
         told = [(row.get("lane"), row.get("objective"), row.get("architecture")) for row in rows]
         if told == [(lane["lane"], lane["objective"], lane["architecture"]) for lane in lanes] and "status" in rows[0]:
             return rows, ""
+        before = [(lane["lane"], lane["objective"], lane["architecture"]) for lane in lanes[: len(rows)]]
+        if told == before and len(rows) in begins - {0}:
+            return [], ""
     except WorkdirError as error:
         damage = str(error)
     return [], f"{damage}, and its scores are left out; rescore() or the command that trained it makes them anew"

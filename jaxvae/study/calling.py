@@ -26,7 +26,7 @@ from jaxvae.types import InputError, in_32_bits, look_up
 SETTINGS = tuple(
     field.name
     for field in dataclasses.fields(spec.Spec)
-    if field.name not in ("dataset", "objectives", "architectures", "sweep", "sizes", "plugins")
+    if field.name not in ("dataset", "objectives", "architectures", "sweep", "extends", "sizes", "plugins")
 )
 """Fields of a spec that `train` takes by their own names."""
 
@@ -47,6 +47,7 @@ def train(
     workdir: str | pathlib.Path | None = None,
     resume: bool | None = None,
     overwrite: bool = False,
+    extend: bool = False,
     resume_from: str = "latest",
     plugins: Sequence[str] | str = (),
     say: Callable[[str], None] | None = print,
@@ -74,6 +75,8 @@ def train(
         workdir: where everything is kept; None for a temporary folder that goes when the returned sweep does.
         resume: True: there must be something to go on with; False: there must not; None: go on if there is.
         overwrite: delete the sweep that the workdir holds, and start anew.
+        extend: the workdir holds a sweep all of whose lanes this one has, too: with fewer steps, values of an axis,
+            objectives or architectures. They stay as they are, and what it lacks is trained. See also `Sweep.extend`.
         resume_from: "last_good": where the latest checkpoint is damaged, go on from the one before it.
         plugins: files and modules to run first (see jaxvae.load_plugins).
         say: prints a line; None for silence.
@@ -86,21 +89,21 @@ def train(
         KeyboardInterrupt: it was interrupted; what was trained is saved, and the message says where.
     """
     say = say or (lambda line: None)
-    chosen = _spec(objective, architecture, sweep or {}, _names(plugins), settings)
+    chosen = _spec(objective, architecture, sweep or {}, names(plugins), settings)
     given = {"factors": factors, "labels": labels, "factor_names": factor_names}
     others = {"factors": eval_factors, "labels": eval_labels, "factor_names": factor_names}
-    job = _job(chosen, data, given, eval_data, others)
+    job = job_on(chosen, data, given, eval_data, others)
     look_up("resume_from", resume_from, dict.fromkeys(("latest", "last_good")))
-    how = {"resume": resume, "overwrite": overwrite, "go_back": resume_from == "last_good"}
+    how = {"resume": resume, "overwrite": overwrite, "extend": extend, "go_back": resume_from == "last_good"}
     if workdir is not None:
-        return _run(job, as_path("workdir", workdir), how, say)
+        return run_in(job, as_path("workdir", workdir), how, say)
     if hosts.count() > 1:
         raise InputError("several processes train this sweep: give a workdir= on a file system that all of them share")
     path = pathlib.Path(tempfile.mkdtemp(prefix="jaxvae_"))
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, path, ignore_errors=True)
         try:
-            found = _run(job, path, how, say)
+            found = run_in(job, path, how, say)
         except KeyboardInterrupt:
             stack.pop_all()  # what is saved there is all there is
             raise
@@ -109,7 +112,7 @@ def train(
     return found
 
 
-def _names(given: str | Sequence[str]) -> tuple[str, ...]:
+def names(given: str | Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         return tuple(name.strip() for name in given.split(","))
     try:
@@ -138,28 +141,53 @@ def _spec(
     settings: Mapping[str, Any],
 ) -> spec.Spec:
     loaded = plugins.load(to_load)
-    fields = {name: value for name, value in settings.items() if name in SETTINGS}
-    sizes = {name: value for name, value in settings.items() if name not in SETTINGS}
-    known = dict.fromkeys([*SETTINGS, *every_size()])
-    for name in sizes:
-        look_up("argument of train", name, known)
-    if fields.get("metrics") is not None:
-        fields["metrics"] = _names(fields["metrics"])
-    if not isinstance(sweep, Mapping):
-        raise InputError(f"sweep={sweep!r}: expected a dictionary such as {{'beta': [1, 4], 'seed': range(3)}}")
-    chosen = tuple(axes.make_axis(name, values) for name, values in sweep.items())
-    axes.check_meant(chosen, _names(objective))
+    fields, sizes = fields_and_sizes(settings, "train")
+    chosen = as_axes(sweep)
+    axes.check_meant(chosen, names(objective))
     return spec.Spec(
-        objectives=_names(objective),
-        architectures=_names(architecture),
+        objectives=names(objective),
+        architectures=names(architecture),
         sweep=chosen,
-        sizes={name: _plain(name, value) for name, value in sizes.items()},
+        sizes=sizes,
         plugins=loaded,
-        **{name: _plain(name, value) for name, value in fields.items()},
+        **fields,
     )
 
 
-def _job(chosen: spec.Spec, data: Any, given: dict[str, Any], eval_data: Any, others: dict[str, Any]) -> Job:
+def as_axes(sweep: Mapping[str, Any]) -> tuple[axes.Axis, ...]:
+    """Return the axes that a dictionary gives.
+
+    Raises:
+        InputError: it is none, or an axis cannot be read.
+    """
+    if not isinstance(sweep, Mapping):
+        raise InputError(f"sweep={sweep!r}: expected a dictionary such as {{'beta': [1, 4], 'seed': range(3)}}")
+    return tuple(axes.make_axis(name, values) for name, values in sweep.items())
+
+
+def fields_and_sizes(settings: Mapping[str, Any], function: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return those settings that are fields of a spec, and those that are sizes.
+
+    Raises:
+        InputError: one is neither, or no single value.
+    """
+    known = dict.fromkeys([*SETTINGS, *every_size()])
+    for name in settings:
+        look_up(f"argument of {function}", name, known)
+    plain = dict(settings)
+    if plain.get("metrics") is not None:
+        plain["metrics"] = names(plain["metrics"])
+    plain = {name: _plain(name, value) for name, value in plain.items()}
+    fields = {name: value for name, value in plain.items() if name in SETTINGS}
+    return fields, {name: value for name, value in plain.items() if name not in SETTINGS}
+
+
+def job_on(chosen: spec.Spec, data: Any, given: dict[str, Any], eval_data: Any, others: dict[str, Any]) -> Job:
+    """Return the job of training a sweep on data as `train` takes it.
+
+    Raises:
+        InputError: what was given, what is legal, what to change.
+    """
     known = {name for name, value in given.items() if value is not None}
     if chosen.validation and eval_data is not None:
         raise InputError("validation= and eval_data= both say what to score on; leave one out")
@@ -168,20 +196,20 @@ def _job(chosen: spec.Spec, data: Any, given: dict[str, Any], eval_data: Any, ot
             raise InputError(f"{', '.join(sorted(known))} go with images in memory; data set {data!r} has its own")
         chosen = dataclasses.replace(chosen, dataset=data)
         if eval_data is None:
-            return check_named(_recorded(chosen), _command(chosen))
+            return check_named(_recorded(chosen), in_short(chosen))
         train = datasets.load(data, "train", chosen.data_dir)
     else:
         train = _dataset("data", data, given)
         chosen = dataclasses.replace(chosen, dataset=train.name)
     if chosen.validation:
-        return check_split(_recorded(chosen), train, "the images given", _command(chosen))
+        return check_split(_recorded(chosen), train, "the images given", in_short(chosen))
     evaluation = train if eval_data is None else _dataset("eval_data", eval_data, others)
     if evaluation.shape != train.shape:
         raise InputError(f"eval_data has images {evaluation.shape}, data has {train.shape}; give images of one shape")
     if evaluation is not train and any(map(models.needs_labels, chosen.architectures)):
         evaluation = numbered_as("eval_data", evaluation, train)  # a model is told numbers, not values
     words = "the images it was trained on" if evaluation is train else "other images than it was trained on"
-    return check(_recorded(chosen), train, evaluation, evaluated_on=words, command=_command(chosen))
+    return check(_recorded(chosen), train, evaluation, evaluated_on=words, command=in_short(chosen))
 
 
 def _recorded(chosen: spec.Spec) -> spec.Spec:
@@ -200,13 +228,18 @@ def _dataset(argument: str, data: Any, known: dict[str, Any]) -> Dataset:
     return datasets.from_arrays(data, **known, where=argument)
 
 
-def _command(chosen: spec.Spec) -> str:
+def in_short(chosen: spec.Spec) -> str:
     """Return what was asked, in short."""
     axes = ", ".join(map(str, chosen.sweep))
     return f"jaxvae.train({chosen.dataset!r}, objective={','.join(chosen.objectives)!r}, sweep: {axes or 'none'})"
 
 
-def _run(job: Job, path: pathlib.Path, how: dict[str, Any], say: Callable[[str], None]) -> Sweep:
+def run_in(job: Job, path: pathlib.Path, how: dict[str, Any], say: Callable[[str], None]) -> Sweep:
+    """Run a job in a folder, as `run` does with `how`.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted; what was trained is saved.
+    """
     try:
         with hosts.as_one(), ledger.opened():
             return run(job, path, **how, say=say)

@@ -1,6 +1,7 @@
 """One sweep from checked choices to a scored, reported folder. Knows no flags and no notebook."""
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import pathlib
 import platform
@@ -23,7 +24,7 @@ from jaxvae.types import InputError, Results, in_32_bits, look_up
 from jaxvae.version import __version__
 from jaxvae.words import printable
 from jaxvae.workdir import claiming, plan, tables
-from jaxvae.workdir.records import WorkdirError, read_run
+from jaxvae.workdir.records import WorkdirError, read_run, read_spec
 
 
 class Job(NamedTuple):
@@ -62,11 +63,20 @@ def check(chosen: spec.Spec, train: Dataset, evaluation: Dataset, *, evaluated_o
     if chosen.hold_out:
         train = rules.without(train, chosen.hold_out)
         evaluated_on = f"{evaluated_on}, with those that are held out"
-    groups = spec.expand(chosen, train.shape, len(train), train.factor_sizes)
+    return checked(Job(chosen, [], train, evaluation, evaluated_on, command))
+
+
+def checked(job: Job) -> Job:
+    """Return a job with the lanes of its spec, after everything that can be checked without compiling.
+
+    Raises:
+        InputError: what was given, what is legal, what to change.
+    """
+    groups = spec.expand(job.spec, job.train.shape, len(job.train), job.train.factor_sizes)
     for group in groups:
-        seeing.check(train, group.hypers)
-    evaluate.choose_metrics(chosen.metrics, evaluation)
-    return Job(chosen, groups, train, evaluation, evaluated_on, command)
+        seeing.check(job.train, group.hypers)
+    evaluate.choose_metrics(job.spec.metrics, job.evaluation)
+    return job._replace(groups=groups)
 
 
 @in_32_bits
@@ -106,6 +116,7 @@ def run(
     *,
     resume: bool | None = None,
     overwrite: bool = False,
+    extend: bool = False,
     go_back: bool = False,
     say: Callable[[str], None] = print,
 ) -> Sweep:
@@ -116,6 +127,7 @@ def run(
         path: the folder.
         resume: True: there must be something to go on with; False: there must not; None: go on if there is.
         overwrite: delete the sweep that is there, and start anew.
+        extend: train what the sweep has and the one that is there has not.
         go_back: go on from the checkpoint before the newest where that one is damaged.
         say: prints a line.
 
@@ -129,7 +141,8 @@ def run(
     check_name(path)
     try:
         with ledger.opened():
-            return _run(job, path, resume, overwrite, go_back, terminal.steady(say))
+            how = {"resume": resume, "overwrite": overwrite, "extend": extend}
+            return _run(job, path, how, go_back, terminal.steady(say))
     except Exception as error:
         if isinstance(error, InputError) or not memory.is_exhausted(error):
             raise
@@ -139,21 +152,18 @@ def run(
         ) from error
 
 
-def _run(
-    job: Job,
-    path: pathlib.Path,
-    resume: bool | None,
-    overwrite: bool,
-    go_back: bool,
-    say: Callable[[str], None],
-) -> Sweep:
+def _run(job: Job, path: pathlib.Path, how: dict[str, Any], go_back: bool, say: Callable[[str], None]) -> Sweep:
     started = time.strftime("%Y-%m-%d %H:%M:%S")
     with contextlib.ExitStack() as stack:
         if hosts.is_first():
-            stack.enter_context(claiming.claim(path, job.spec, resume=resume, overwrite=overwrite, say=say))
+            stack.enter_context(claiming.claim(path, job.spec, **how, say=say))
+        job = _with_lanes_there(job, path)
         num_lanes = sum(group.num_lanes for group in job.groups)
-        programs = f" of {len(job.groups)} programs" if len(job.groups) > 1 else ""
+        several = len({group.name for group in job.groups})
+        programs = f" of {several} programs" if several > 1 else ""
         say(f"{job.train}\n{num_lanes} lane{'s' * (num_lanes > 1)}{programs}, {job.spec.steps:,} steps each -> {path}")
+        if added := [group.first for group in job.groups if group.generation]:
+            say(f"extended: lanes from {added[0]} on have been added to those that were there")
         if late := schedules.unfinished(job.groups, job.spec.steps):
             say(late)
         if many := schedules.long_history(job.groups, job.spec.steps, job.spec.log_every):
@@ -168,7 +178,18 @@ def _run(
         facts = _environment(job, path, num_lanes, started, trained) | {"evaluated_on": job.evaluated_on}
         results = evaluate.evaluate(Sweep(path), job.evaluation, facts, say, trained_on=others)
         hosts.by_first(publish, results, path, say)
-    return Sweep(path, results=results, data=job.evaluation)
+    return Sweep(path, results=results, data=job.evaluation, job=job)
+
+
+def _with_lanes_there(job: Job, path: pathlib.Path) -> Job:
+    """Return the job with its lanes numbered as the claimed folder has it, where lanes that were there come first.
+
+    Raises:
+        InputError: its spec.json is damaged.
+    """
+    there = spec.from_json(hosts.by_first(read_spec, path))
+    claimed = dataclasses.replace(job.spec, **there.generation._asdict(), extends=there.extends)
+    return job if claimed == job.spec else checked(job._replace(spec=claimed))
 
 
 def check_name(path: pathlib.Path) -> None:
@@ -204,10 +225,11 @@ def _environment(job: Job, path: pathlib.Path, num_lanes: int, started: str, tra
     A sweep that was only scored now keeps what was said of its training.
     """
     kept = read_run(path)
-    if not trained and "environment" in kept:
+    by_wave = plan.trained_seconds(kept, path)
+    # Where a kill came between training and scoring, what is said there may be of the sweep before it was extended.
+    if not trained and "environment" in kept and kept.get("seconds", by_wave) == by_wave:
         again = {"scored_again": started, "scored_again_on": device_name(), "scored_by": job.command}
         return kept["environment"] | again
-    by_wave = plan.trained_seconds(kept, path)
     seconds = sum(by_wave.values())
     images = num_lanes * job.spec.batch_size * job.spec.steps
     facts = {

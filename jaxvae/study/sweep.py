@@ -2,7 +2,7 @@
 
 import os
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,9 +28,11 @@ class Sweep(SavedSweep):
         *,
         results: Results | None = None,
         data: Dataset | None = None,
+        job: Any = None,
     ):
         super().__init__(path)
         self._data, self._whole, self._brief = data, results, None
+        self._job = job  # as study.running knows it, where this process has trained it
 
     def table(self) -> str:
         """Return the lanes' scores as text, at most 120 columns wide.
@@ -101,6 +103,45 @@ class Sweep(SavedSweep):
         keep = data is None
         self._whole = evaluate.rescore(self, names=names, data=self._evaluation_set(data), say=say, keep=keep)
         self.results, self._brief = self._whole.lanes, None
+        return self
+
+    @in_32_bits
+    def extend(
+        self,
+        *,
+        steps: int | None = None,
+        sweep: Mapping[str, Iterable[float] | float] | None = None,
+        objective: str | Sequence[str] | None = None,
+        architecture: str | Sequence[str] | None = None,
+        data: Any = None,
+        say: Callable[[str], None] | None = print,
+        **others: Any,
+    ) -> "Sweep":
+        """Train what the sweep lacks, score all of it, and return it. What is not given stays as it is.
+
+        Lanes that are there keep their numbers, and where steps are not more their parameters too, bit for bit. A kill
+        at any moment leaves the old or the extended sweep; the same call goes on.
+
+        Args:
+            steps: for all lanes, at least those that it has.
+            sweep: axes with all their values, those that are there included: {"seed": range(10)}. Of a new axis, lanes
+                that are there must have one of the values.
+            objective: all objectives, those that are there included.
+            architecture: likewise.
+            data: the training set as `train` takes it, where it was images in memory, and of another process.
+            say: prints a line; None for silence.
+            **others: factors=, labels=, factor_names=, eval_data=, eval_factors= and eval_labels= beside `data`, and
+                settings of `train` that may change, such as metrics=, max_lanes= or sizes of a new objective.
+
+        Raises:
+            InputError: a lane that is there would change or go, or the data has to be given.
+            KeyboardInterrupt: it was interrupted; what was trained is saved.
+        """
+        from jaxvae.study import extending  # which stands on this
+
+        given = {"steps": steps, "sweep": sweep, "objective": objective, "architecture": architecture}
+        found = extending.extend(self, given, data, others, say or (lambda line: None))
+        vars(self).update(vars(found))
         return self
 
     @in_32_bits

@@ -127,7 +127,7 @@ def _train(run: Run) -> bool:
     while number < len(run.plan.waves):
         group = run.plan.waves[number].group
         if run.plan.mode(group) is None:
-            lanes, most = run.spec.lanes, run.spec.max_lanes
+            lanes, most = _mode_asked_for(run, group), run.spec.max_lanes
             run.plan.choose(group, *placing.choose(group.program, run.data, group.hypers, lanes, most, run.say))
         wave, title, lacking = run.plan.waves[number], f"wave {number + 1}/{len(run.plan.waves)}", None
         kind = (group.name, wave.size)
@@ -150,9 +150,19 @@ def _train(run: Run) -> bool:
 def _compile_others(run: Run) -> Iterator[None]:
     """Begin to compile what groups need that have not been begun, a group at a time."""
     limit = memory.most_lanes(run.spec.max_lanes, jax.device_count(), jax.default_backend())
-    for group in {wave.group.name: wave.group for wave in run.plan.waves}.values():
+    for group in {wave.group.key: wave.group for wave in run.plan.waves}.values():
         if run.plan.mode(group) is None:
-            yield placing.begin(group.program, run.data, group.num_lanes, limit, run.spec.lanes)
+            yield placing.begin(group.program, run.data, group.num_lanes, limit, _mode_asked_for(run, group))
+
+
+def _mode_asked_for(run: Run, group: Group) -> str:
+    """Return the mode that a group is to run in, or "auto".
+
+    Where none is asked for, lanes that were added to others of their program run as those do, so that they round alike.
+    """
+    before = run.plan.mode_before(group) if run.spec.lanes == "auto" else None
+    for_fewer = before == "split" and "split" not in placing.modes(group.num_lanes)
+    return run.spec.lanes if before is None or for_fewer else before
 
 
 def _stop_if_asked(run: Run) -> None:

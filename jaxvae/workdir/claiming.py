@@ -11,6 +11,7 @@ WORKDIR/spec.json        the resolved spec; its presence makes a folder a workdi
 """
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import os
@@ -18,13 +19,14 @@ import pathlib
 import re
 import secrets
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, NamedTuple
 
 from jaxvae import files
+from jaxvae.asked import extending
 from jaxvae.asked.spec import Spec, differences
 from jaxvae.parallel.stopping import Interrupted
 from jaxvae.workdir import mended, tables
-from jaxvae.workdir.records import WorkdirError, read_json, read_spec
+from jaxvae.workdir.records import WorkdirError, read_spec
 
 OWNED = ("checkpoints", "figures", "spec.json", "run.json", "history.csv", "results.csv", "report.html")
 """All that a sweep writes into its folder besides the lock; nothing else is ever touched."""
@@ -42,9 +44,13 @@ def claim(
     *,
     resume: bool | None,
     overwrite: bool,
+    extend: bool = False,
     say: Callable[[str], None] = print,
 ) -> Iterator[bool]:
-    """Hold a folder for one sweep: create it, continue it, or with `overwrite` replace the sweep in it.
+    """Hold a folder for one sweep: create it, continue it, with `extend` add to it, with `overwrite` replace it.
+
+    Its spec.json then is that of the sweep, with what the sweep extends: one rename turns the old sweep into the new
+    one, of which not all has been trained.
 
     Args:
         path: the folder; created with its parents when missing.
@@ -52,11 +58,12 @@ def claim(
         resume: True: there must be something to continue; False: there must not; None: continue if there is.
         overwrite: replace the sweep that is there (only files that a sweep writes). It is set aside, and deleted by
             `forget_replaced`, at the latest when the block ends.
+        extend: take up a sweep that the one to run has all lanes of.
         say: prints a line.
 
     Yields:
         Whether an earlier run is being continued. Where the block fails before anything has been saved, the folder is
-        left as it was found.
+        left as it was found; also one whose sweep was to be extended.
 
     Raises:
         WorkdirError: the folder is something else, another sweep's, in use, or not writable.
@@ -74,7 +81,7 @@ def claim(
         try:
             if not os.path.lexists(path / "spec.json"):
                 _put_back(path)  # a kill came while it was set aside
-            there = _inspect(path, spec, resume=resume, overwrite=overwrite)
+            there = _inspect(path, spec, resume=resume, overwrite=overwrite, extend=extend)
         except WorkdirError:
             _leave(path, made)
             raise
@@ -83,13 +90,18 @@ def claim(
             files.remove_temporary(path / "figures")
         else:
             _set_aside(path)
-        if not there or read_json(path / "spec.json") != spec.to_json():
+        before = read_spec(path) if there else None
+        spec = extending.extended(before, spec) if before else dataclasses.replace(spec, extends=())
+        found = _found(path) if before and extending.grows(before, spec) else None
+        if before != spec.to_json():
             tables.write_json(path / "spec.json", spec.to_json())  # also how it is run or scored from now on
         try:
             yield there
         except Interrupted:  # the same command goes on from there
             raise
-        except BaseException:
+        except BaseException as error:
+            if found and isinstance(error, Exception) and _found(path).checkpoints == found.checkpoints:
+                _restore(path, found)
             if not there and not _holds_checkpoints(path):
                 _clear(path)
                 _put_back(path)
@@ -115,8 +127,11 @@ def _lock(lock: IO[str], path: pathlib.Path, say: Callable[[str], None]) -> None
         say(f"{path} cannot be locked there ({error.strerror}): see that no second process trains in it")
 
 
-def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: bool) -> bool:
+def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: bool, extend: bool) -> bool:
     """Return whether there is a run to continue; raise when the folder must not be used."""
+    if extend and (overwrite or resume is False):
+        other = "--overwrite deletes it" if overwrite else "--noresume starts anew"
+        raise WorkdirError(f"--extend keeps the sweep that is there, and {other}; give one of them")
     if not (path / "spec.json").exists():
         foreign = sorted(p.name for p in path.iterdir() if p.name != ".lock" and not p.name.endswith(".tmp"))
         if foreign:
@@ -125,6 +140,8 @@ def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: 
             )
         if resume:
             raise WorkdirError(f"--resume was given, but --workdir={path} holds no sweep to continue")
+        if extend:
+            raise WorkdirError(f"--extend was given, but --workdir={path} holds no sweep to extend; name its folder")
         return False
     if overwrite:
         return False
@@ -132,13 +149,21 @@ def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: 
         raise WorkdirError(
             f"--workdir={path} already holds a sweep and --noresume was given; add --overwrite to replace it"
         )
-    differing = differences(read_spec(path), spec)
-    if differing:
+    saved = read_spec(path)
+    # Of one that was extended, other words for the same lanes will do: those that came later were merged into its own.
+    differing = differences(saved, extending.extended(saved, spec) if saved.get("extends") else spec)
+    if extend and (refusals := extending.refusals(saved, spec)):
+        raise WorkdirError(
+            f"--extend: lanes of the sweep in --workdir={path} would change or go ({'; '.join(refusals)}); "
+            "ask for all that is there and more, or choose another folder"
+        )
+    if differing and not extend:
         if not resume and not _holds_anything(path):
             return False
+        more = "add --extend to train only what it lacks, " * extending.is_extension(saved, spec)
         raise WorkdirError(
             f"--workdir={path} holds another sweep ({'; '.join(differing)}); "
-            "choose another folder, or add --overwrite to replace it"
+            f"{more}choose another folder, or add --overwrite to replace it"
         )
     deep = (found for depth in ("*", "*/*", "*/*/*") for found in (path / "checkpoints").glob(depth))
     for written in (*(path / name for name in OWNED), *deep):
@@ -148,6 +173,27 @@ def _inspect(path: pathlib.Path, spec: Spec, *, resume: bool | None, overwrite: 
                 "to, or make the whole workdir a link"
             )
     return True
+
+
+class _Found(NamedTuple):
+    """What of a sweep an extension changes before it trains anything, and what has been trained."""
+
+    texts: dict[str, bytes]
+    checkpoints: set[pathlib.Path]
+
+
+def _found(path: pathlib.Path) -> _Found:
+    texts = {name: files.read(path / name) for name in ("spec.json", "run.json") if (path / name).exists()}
+    return _Found(texts, {step for step in (path / "checkpoints").glob("*/*/*") if step.name.isdigit()})
+
+
+def _restore(path: pathlib.Path, found: _Found) -> None:
+    """Make a sweep what it was before it was to be extended; a kill at any moment leaves one or the other."""
+    if "run.json" in found.texts:
+        files.replace(path / "run.json", found.texts["run.json"])
+    else:
+        files.remove(path / "run.json")
+    files.replace(path / "spec.json", found.texts["spec.json"])
 
 
 def _holds_checkpoints(path: pathlib.Path) -> bool:

@@ -60,14 +60,15 @@ class Plan:
             plan = cls(path, cut, {"modes": {}, "data": fingerprint(data)})
             plan._recut(cut)
             return plan
+        there = groups if problem else _told_of(groups, notes)
         try:
-            cut = recovery.with_all_lanes(groups, notes) if problem else waves.read(groups, notes["waves"])
+            cut = recovery.with_all_lanes(groups, notes) if problem else waves.read(there, notes["waves"])
         except Wrong as error:
             raise WorkdirError(
                 f"{path / 'run.json'} is damaged or another sweep's ({error}); bring it back, or start anew with "
                 "--overwrite"
             ) from None
-        plan = cls(path, cut, notes)
+        plan = cls(path, cut, notes | ({"modes": recovery.modes(groups, notes)} if problem else {}))
         if problem:
             say(problem)
             plan._recut(cut)
@@ -76,6 +77,8 @@ class Plan:
                 f"{data} is not the data that the sweep in {path} has been trained on so far; "
                 "bring that back, or choose another --workdir"
             )
+        if added := groups[len(there) :]:
+            plan._recut([*cut, *waves.waves(added, max(group.num_lanes for group in added))])
         if go_back:
             for line in hosts.by_first(recovery.go_back, plan.waves, path, plan.label):
                 say(line)
@@ -88,12 +91,17 @@ class Plan:
 
     def mode(self, group: Group) -> str | None:
         """Return how the lanes of a group run, None before that is chosen."""
-        return self._notes["modes"].get(group.name)
+        return self._notes["modes"].get(group.key)
+
+    def mode_before(self, group: Group) -> str | None:
+        """Return how lanes of the same program run that a group was added to, None where there are none, or not yet."""
+        others = (wave.group for wave in self.waves if wave.group.name == group.name and wave.group.first < group.first)
+        return next(filter(None, map(self.mode, others)), None)
 
     def choose(self, group: Group, mode: str, size: int) -> None:
         """Let a group that has not been begun run in this mode, in waves of at most `size` lanes."""
         hosts.by_first(claiming.forget_replaced, self._path)  # it fits into memory: the sweep begins
-        self._notes["modes"][group.name] = mode
+        self._notes["modes"][group.key] = mode
         self._recut([w for wave in self.waves for w in (waves.waves([group], size) if wave.group is group else [wave])])
 
     def halve(self, number: int) -> None:
@@ -116,6 +124,13 @@ class Plan:
         self.waves = cut
         self._notes["waves"] = [wave.to_json() for wave in cut]
         tables.write_json(self._path / "run.json", self._notes)
+
+
+def _told_of(groups: list[Group], notes: RunNotes) -> list[Group]:
+    """Return the groups that notes tell of: all, or those of a sweep before it was extended."""
+    num_lanes = sum(len(wave["lanes"]) for wave in notes["waves"])
+    found = [group for group in groups if group.first < num_lanes]
+    return [group for group in groups if found and group.generation <= found[-1].generation]
 
 
 def trained_seconds(notes: RunNotes, path: pathlib.Path) -> dict[str, float]:

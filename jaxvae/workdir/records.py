@@ -31,8 +31,9 @@ from jaxvae.workdir.schema import (
 )
 
 RunNotes = dict[str, Any]
-"""What run.json says, checked: "modes" {group: mode}, "waves" [Wave.to_json(), …], "data" (see plan.fingerprint); once
-the sweep is scored also "environment", and "seconds" {directory of a wave: how long it was trained}."""
+"""What run.json says, checked: "modes" {key of a group: mode}, "waves" [Wave.to_json(), …], "data" (see
+plan.fingerprint); once the sweep is scored also "environment", and "seconds" {directory of a wave: how long it was
+trained}."""
 
 
 class WorkdirError(InputError):
@@ -67,7 +68,8 @@ def _no_number(name: str) -> Any:
 # spec.json
 
 _SIZE = either(listed(whole(0)), whole(0))
-_LATER = ("sizes", "hold_out", "validation", "plugins")
+_GENERATION = record({"objectives": listed(text, 1), "architectures": listed(text, 1), "sweep": listed(text)})
+_LATER = ("sizes", "hold_out", "validation", "plugins", "extends")
 """Fields that the first version did not have."""
 FIELDS: dict[str, Part] = {
     **dict.fromkeys(("dataset", "likelihood", "dtype", "lanes"), text),
@@ -80,6 +82,7 @@ FIELDS: dict[str, Part] = {
     "metrics": either(null, listed(text)),
     "max_lanes": either(one_of(("auto",)), whole(1)),
     "sizes": mapping(_SIZE),
+    "extends": listed(_GENERATION),
 }
 _SPEC = record(
     {name: part for name, part in FIELDS.items() if name not in _LATER},

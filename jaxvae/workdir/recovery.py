@@ -54,7 +54,8 @@ def from_checkpoints(path: pathlib.Path) -> RunNotes | None:
     """Return what the checkpoints of a workdir say of the sweep: modes, data, and those waves that have been saved.
 
     Returns:
-        As `records.read_run`, waves perhaps not of all lanes; None where the checkpoints do not say, or contradict.
+        As `records.read_run`, waves perhaps not of all lanes, and "modes" by the directories of waves (see `modes`);
+        None where the checkpoints do not say, or contradict.
     """
     labels: list[tuple[int, Label]] = []
     for directory in waves.folders(path):
@@ -75,7 +76,7 @@ def from_checkpoints(path: pathlib.Path) -> RunNotes | None:
         if not numbers & taken:
             kept.append(label)
             taken |= numbers
-    modes = {group_of(label["wave"]): label["mode"] for label in kept}
+    modes = {label["wave"]["directory"]: label["mode"] for label in kept}
     if not kept or None in modes.values() or any(label["data"] != kept[0]["data"] for label in kept):
         return None
     return {
@@ -93,7 +94,7 @@ def with_all_lanes(groups: Sequence[Group], told: RunNotes) -> list[Wave]:
     """
     whole: list[dict[str, Any]] = []
     for group in groups:
-        own = [wave for wave in told["waves"] if group_of(wave) == group.name]
+        own = [wave for wave in told["waves"] if _is_of(wave, group)]
         size = max((wave.get("size", len(wave["lanes"])) for wave in own), default=group.num_lanes)
         following = 0
         for wave in own:
@@ -104,6 +105,21 @@ def with_all_lanes(groups: Sequence[Group], told: RunNotes) -> list[Wave]:
     if sum(len(wave["lanes"]) for wave in told["waves"]) > sum(group.num_lanes for group in groups):
         raise Wrong("it lists more lanes than spec.json")
     return waves.read(groups, whole)
+
+
+def modes(groups: Sequence[Group], told: RunNotes) -> dict[str, str]:
+    """Return the mode of each group, by its key, of which checkpoints tell (see `from_checkpoints`)."""
+    return {
+        group.key: told["modes"][wave["directory"]]
+        for group in groups
+        for wave in reversed(told["waves"])
+        if _is_of(wave, group)
+    }
+
+
+def _is_of(wave: dict[str, Any], group: Group) -> bool:
+    first = wave["lanes"][0]["lane"] - group.first
+    return group_of(wave) == group.name and 0 <= first < group.num_lanes
 
 
 def _cut(group: Group, start: int, stop: int, size: int) -> list[dict[str, Any]]:

@@ -77,7 +77,7 @@ def test_nonsense_is_one_line(arguments, words, tmp_path, monkeypatch):
     ],
 )
 def test_what_is_right_in_another_type_goes_through(settings, monkeypatch):
-    monkeypatch.setattr(calling, "_run", lambda job, *_: job)
+    monkeypatch.setattr(calling, "run_in", lambda job, *_: job)
     job = jaxvae.train("mini_sprites", workdir="nowhere", say=None, **settings)
     assert all(type(value) in (int, float, str, tuple, type(None)) for value in job.spec.to_json()["sizes"].values())
     assert isinstance(job.spec.data_dir, str | None) and type(job.spec.steps) is int
