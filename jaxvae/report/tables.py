@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from html import escape
 
+from jaxvae.evaluate.scoring import LOSSES
 from jaxvae.report import choice as choice_
 from jaxvae.report import reading, wording
 from jaxvae.types import Results
@@ -40,7 +41,8 @@ def lanes(results: Results, pictures: Mapping[int, str] = {}) -> str:
     for name in [*swept, *constant]:
         columns[name] = [(wording.hyper(lane.get(name)), reading.number(lane, name)) for lane in rows]
     columns["status"] = words(str(lane.get("status") or "ok") for lane in rows)
-    for name in results.score_names:
+    losses = [name for name in LOSSES if name in results.score_names]
+    for name in [*losses, *reading.by_weight(results, (name for name in results.score_names if name not in losses))]:
         measured = [reading.number(lane, name) for lane in rows]
         places = wording.decimals(measured)
         columns[name] = [(wording.fixed(value, places), value) for value in measured]
@@ -67,7 +69,8 @@ def settings(results: Results) -> str | None:
         ]
     healthy = [sum(map(reading.is_ok, group.lanes)) for group in rows]
     columns["healthy lanes"] = [(f"{n} of {len(group.lanes)}", n) for n, group in zip(healthy, rows, strict=True)]
-    for name in [*reading.scores(results), *reading.losses(results), *reading.apart(results)]:
+    scores = reading.by_weight(results, reading.scores(results))
+    for name in [*reading.losses(results), *scores, *reading.apart(results)]:
         measured = [reading.mean_and_spread(group.lanes, name) for group in rows]
         places = wording.decimals([value for mean, deviation, _ in measured for value in (mean, deviation)])
         columns[name] = [(wording.spread(mean, deviation, places), mean) for mean, deviation, _ in measured]

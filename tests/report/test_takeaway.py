@@ -184,7 +184,7 @@ def paper():
 def test_markdown_has_a_row_for_each_setting():
     lines = typeset.settings_table(paper(), "markdown").splitlines()
     assert lines[:4] == [
-        "| beta | seeds | MIG | Reconstruction (NLL) ↓ |",
+        "| beta | seeds | MIG | Reconstruction ↓ |",
         "|---:|---:|---:|---:|",
         "| 1 | 2 | 0.150 ± 0.071 | 40.50 ± 0.71 |",
         "| 4 | 1 of 2 | 0.300 | 50.00 |",

@@ -209,7 +209,7 @@ def test_scores_of_other_images_are_known_for_what_they_are_once_they_are_writte
     some = jaxvae.data.from_arrays(np.zeros((6, 8, 8), np.uint8))
     sweep.rescore("active_units", data=some, say=lambda line: None)
     for given in (sweep, copied):
-        with pytest.raises(InputError, match="32 images .* 6 images"):
+        with pytest.raises(InputError, match=r"32 images .* 6 images"):
             jaxvae.compare([whole, given], tmp_path / "out")
         sweep.report(data=some)
     assert json.loads((copied / "run.json").read_text())["environment"]["evaluated_on"] == "images given to score on"
