@@ -8,6 +8,7 @@ from typing import Any
 
 from jaxvae.report import choice, document, reading, spent, tables, wording
 from jaxvae.report.images import file_name
+from jaxvae.report.paletted import paletted
 from jaxvae.report.plots import PLOTS
 from jaxvae.report.summary import what_was_run
 from jaxvae.report.takeaway import takeaway
@@ -40,7 +41,7 @@ def write_report(
         *_sources(results),
         *_methods(results),
         *_settings(results),
-        *_figure_sections(of_scores),
+        *_figure_sections(of_scores, charts=True),
         *_choice(results),
         *_lanes(results, _pictures(results, figures)),
         *_figure_sections(others),
@@ -75,7 +76,7 @@ def _owner(figure: str) -> str:
     return max((plot for plot in PLOTS if figure == plot or figure.startswith(f"{plot}_")), key=len, default=figure)
 
 
-def _figure_sections(figures: Mapping[str, str | os.PathLike[str]]) -> list[document.Section]:
+def _figure_sections(figures: Mapping[str, str | os.PathLike[str]], *, charts: bool = False) -> list[document.Section]:
     """Gather figures under their plots; a plot's docstring is its heading and caption."""
     gathered: dict[str, list[str]] = {}
     for name in figures:
@@ -86,9 +87,9 @@ def _figure_sections(figures: Mapping[str, str | os.PathLike[str]]) -> list[docu
         pictures = {}
         for name in names:
             part = "" if name == owner else f" ({name[len(owner) + 1 :].replace('_', ' ')})"
-            pictures[f"{heading}{part}: {document.first_sentence(caption) or heading}"] = pathlib.Path(
-                figures[name]
-            ).read_bytes()
+            png = pathlib.Path(figures[name]).read_bytes()
+            alt = f"{heading}{part}: {document.first_sentence(caption) or heading}"
+            pictures[alt] = paletted(png) if charts else png
         anchors = [f"picture-{name}" for name in names]
         content = document.figure(pictures, caption, anchors=anchors)
         sections.append((f"figure-{escape(owner)}", heading, content))

@@ -1,17 +1,20 @@
 """The first sentences of a report, tables for papers, and what a choice without labels costs, of hand-made numbers."""
 
 import dataclasses
+import io
 import re
 import shutil
 import subprocess
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxvae.evaluate.best import best_row, less_is_better
 from jaxvae.evaluate.ranking import rank
 from jaxvae.metrics import METRICS
 from jaxvae.report import choice, document, page, tables, typeset, write_report
+from jaxvae.report.paletted import paletted
 from jaxvae.report.takeaway import takeaway
 from jaxvae.types import InputError, Results, Showcase
 from pages import Page
@@ -242,3 +245,20 @@ def test_lanes_on_show_lead_to_their_pictures_and_every_picture_is_described(wri
     assert len(described) == 4 and any(alt == f"Traversals (best): {caption}" for alt in described)
     assert all(len(alt) > 30 for alt in described)
     assert document.first_sentence("Of 2.5 nats. And more.") == "Of 2.5 nats."
+
+
+def test_a_large_chart_keeps_its_white_and_its_rare_marks_and_is_smaller():
+    rng = np.random.default_rng(0)
+    chart = np.full((900, 900, 3), 255, np.uint8)
+    chart[300:800, 100:800] = rng.integers(200, 256, (500, 700, 3))  # many shades
+    chart[10:13, 20:23] = (176, 0, 32)
+    chart[500:, 850:] = 247
+    png = io.BytesIO()
+    Image.fromarray(chart).save(png, format="PNG")
+    small = paletted(png.getvalue())
+    back = np.asarray(Image.open(io.BytesIO(small)).convert("RGB")).astype(int)
+    assert len(small) < 0.6 * len(png.getvalue()) and back.shape == chart.shape
+    for row, column in ((0, 0), (11, 21), (700, 870)):
+        np.testing.assert_array_equal(back[row, column], chart[row, column])
+    assert np.abs(back - chart).max() <= 20
+    assert paletted(BLANK) is BLANK
