@@ -137,8 +137,8 @@ def _check_same_images(sources: Sequence[_Source]) -> list[str]:
     for source in sources if len(kept) < len(sources) else []:
         if data[source.name] is None:
             notes.append(
-                f"{source.name} was scored by a version that did not keep what on; it is taken to be the evaluation "
-                f"set of {source.sweep.spec['dataset']!r}, as for the others"
+                f"{source.name} does not say which images it was scored on, which an earlier version did not keep; "
+                f"they are taken to be the evaluation set of {source.sweep.spec['dataset']!r}"
             )
         if source.images != first.images:
             raise InputError(f"scores of different images cannot be compared: {_as_asked(first)}, {_as_asked(source)}")

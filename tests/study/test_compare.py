@@ -117,7 +117,7 @@ def test_a_sweep_that_does_not_say_what_it_was_scored_on_is_held_to_its_data_set
     change(copied, lambda environment: environment.pop("scores"))
     said = []
     jaxvae.compare([folders[0], copied], tmp_path / "out", say=said.append)
-    assert any("copy was scored by a version that did not keep what on" in line for line in said)
+    assert any("copy does not say which images it was scored on" in line for line in said)
     run = json.loads((copied / "run.json").read_text())
     run["data"]["checksum"] += 1
     (copied / "run.json").write_text(json.dumps(run))
