@@ -3,7 +3,7 @@
 from jaxvae import data, evaluate, metrics, models, navigate, objectives, report
 from jaxvae.plugins import load as load_plugins
 from jaxvae.saved import Model, load_model, load_pretrained
-from jaxvae.study import Sweep, load_sweep, train
+from jaxvae.study import Sweep, compare, load_sweep, train
 from jaxvae.types import Hyper, InputError, Range, Size
 from jaxvae.version import __version__
 
@@ -15,6 +15,7 @@ __all__ = [
     "Size",
     "Sweep",
     "__version__",
+    "compare",
     "data",
     "evaluate",
     "load_model",

@@ -3,6 +3,7 @@
 jaxvae                                          the quickstart, on any CPU
 jaxvae --flagfile=experiments/NAME.flags        a study
 jaxvae --list                                   all there is to choose from, with its numbers and their ranges
+jaxvae compare runs/a runs/b --out=runs/both    several finished sweeps in one report; see jaxvae compare --help
 """
 
 import contextlib
@@ -368,7 +369,9 @@ def _run() -> None:
         sys.exit(130)
 
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "compare": ("jaxvae.study.compare_command", "several finished sweeps in one report"),
+}
 """What `jaxvae NAME …` does besides training: NAME -> (module with main(arguments) -> exit code, in a few words)."""
 
 

@@ -253,6 +253,7 @@ class Metric(NamedTuple):
     takes_numbers: bool = False  # whether factors may be continuous: in bins, read as numbers, or not looked at
     needs_binary: bool = False  # whether it looks at factors of two values alone: also attributes that are only labels
     of_labels: bool = False  # whether it is meant for labels, and of generative factors only where it is asked for
+    less_is_better: bool = False  # of all its keys
 
     @property
     def of_codes(self) -> bool:
@@ -350,11 +351,15 @@ class Results:
     factor_names: tuple[str, ...] = ()  # of the evaluation set, () where it has no factors
     main_score: str | None = None  # the score that ranks lanes, more is better; None where no healthy lane has any
     ranked: tuple[int, ...] = ()  # numbers of the healthy lanes that have it, best first
+    # Names of the sweeps that lanes come from, where there are several; () for a sweep of its own. Then each lane also
+    # says its "sweep", and as "own_lane" the number that it has there.
+    sources: tuple[str, ...] = ()
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Return the columns of results.csv."""
-        return ("lane", "objective", "architecture", *self.hyper_names, "step", "status", *self.score_names)
+        where = ("sweep", "own_lane") if self.sources else ()
+        return ("lane", *where, "objective", "architecture", *self.hyper_names, "step", "status", *self.score_names)
 
 
 def in_32_bits(function: Callable) -> Callable:

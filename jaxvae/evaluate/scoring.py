@@ -20,6 +20,7 @@ from jaxvae.evaluate.ranking import rank
 from jaxvae.evaluate.reopened import check_fit, evaluation_set
 from jaxvae.evaluate.showcases import known_rows, showcases
 from jaxvae.evaluate.siblings import compare_siblings, kept_points, rows_of_lanes
+from jaxvae.evaluate.taken_on import TAKEN_ON, taken_on
 from jaxvae.evaluate.unseen import columns, score_apart, seen_images
 from jaxvae.metrics.checking import as_names
 from jaxvae.parallel import hosts, machine
@@ -48,6 +49,9 @@ LOSSES = ("reconstruction", "kl", "kl_standard", "elbo", GAP)
 which that is another for some lane; it is None for a lane of a hierarchy, whose latents have no such prior. Where lanes
 are scored on images that they were not trained on, the generalisation gap is the ELBO of as many as MOST_COMPARED
 training images less the ELBO of the evaluation set: above 0 is what a lane has learned by heart."""
+
+LOSSES_TO_RAISE = ("elbo",)
+"""Those of them of which more is better."""
 
 WHILE_TRAINING = ("eval_kl", "eval_loss")
 """Columns that history.csv has beside scores: the KL, and the objective's own weighted total (see
@@ -207,9 +211,10 @@ def evaluate(
     statistics = {name: _side_by_side([lane[name] for lane in scored.latent_statistics]) for name in LATENT_STATISTICS}
     kept = _keep_scores(rows, sweep.results, computed) if keep else []
     main_score, ranked = rank(rows)
+    told = {TAKEN_ON: taken_on(data, computed, kept, sweep.environment)}
     return Results(
         spec=sweep.spec,
-        environment=environment,
+        environment=environment | told,
         lanes=rows,
         hyper_names=sweep.hyper_names,
         swept=sweep.swept,

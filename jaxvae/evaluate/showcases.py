@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxvae import latents
 from jaxvae.data.grid import Dataset
+from jaxvae.evaluate.encoding import encode, numbers_read
 from jaxvae.evaluate.planes import labels_for, manifold, means_of, shown_codes
 from jaxvae.evaluate.responses import respond
 from jaxvae.metrics.information import normalised_information
@@ -44,13 +45,27 @@ def showcases(
         return []
     places = dict(zip(("worst", "median", "best"), (len(ranked) - 1, len(ranked) // 2, 0), strict=True))
     chosen = {place: title for title, place in places.items()}  # fewer than three lanes: the better title stays
-    # Golden-ratio steps: evenly through the set, and in step with no factor of a grid.
-    indices = (np.arange(1, SHOWN_IMAGES + 1) * 0.6180339887 % 1.0 * len(data)).astype(int)
+    indices = shown_images(data)
     lanes = {title: ranked[place] for place, title in sorted(chosen.items())}
     return [
         put_on_show(title, lane, sweep.model(lane), kl[lane], data, indices, codes[lane] if len(codes) else None)
         for title, lane in lanes.items()
     ]
+
+
+def shown_images(data: Dataset) -> np.ndarray:
+    """Return the numbers of the images that lanes are shown on."""
+    # Golden-ratio steps: evenly through the set, and in step with no factor of a grid.
+    return (np.arange(1, SHOWN_IMAGES + 1) * 0.6180339887 % 1.0 * len(data)).astype(int)
+
+
+def encode_and_show(title: str, lane: int, model: Model, data: Dataset) -> Showcase:
+    """Put a model on show of which nothing has been worked out: its KL is that of all images of the evaluation set."""
+    read = numbers_read(model.program)
+    hypers = {name: np.array([model.about.get(name, default)], np.float32) for name, default in read.items()}
+    networks = jax.tree.map(lambda leaf: np.asarray(leaf)[None], model.networks)
+    kl = encode(model.program, hypers, networks, data).kl_per_latent[0]
+    return put_on_show(title, lane, model, kl, data, shown_images(data))
 
 
 def put_on_show(

@@ -77,9 +77,19 @@ _METRICS = {
     "silhouette": Metric(
         mean_silhouette, ("silhouette",), needs_factors=True, reference="Rousseeuw 1987", of_labels=True
     ),
-    "gaussian_tc": Metric(gaussian_total_correlation, ("gaussian_tc",), needs_factors=False, reference="Watanabe 1960"),
+    "gaussian_tc": Metric(
+        gaussian_total_correlation,
+        ("gaussian_tc",),
+        needs_factors=False,
+        reference="Watanabe 1960",
+        less_is_better=True,
+    ),
     "mutual_information": Metric(
-        mutual_information_score, ("mutual_information",), needs_factors=False, reference="Locatello et al. 2019"
+        mutual_information_score,
+        ("mutual_information",),
+        needs_factors=False,
+        reference="Locatello et al. 2019",
+        less_is_better=True,
     ),
     "active_units": Metric(count_active_units, ("active_units",), needs_factors=False, reference="Burda et al. 2016"),
     "infomec": Metric(infomec_scores, ("infom", "infoe", "infoc"), needs_factors=True, reference="Hsu et al. 2023"),

@@ -6,9 +6,11 @@ reasons are other people's text.
 
 import base64
 import io
+import itertools
 import json
 import os
 import pathlib
+import re
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -29,11 +31,13 @@ Section = tuple[str, str, str]
 
 
 def write(path: str | os.PathLike[str], title: str, head: str, sections: Iterable[Section]) -> pathlib.Path:
-    """Write a page, atomically: a title, a head of HTML, a table of contents, sections."""
+    """Write a page, atomically: a title, a head of HTML, a table of contents, sections that fold."""
     found = list(sections)
     links = " ".join(f'<a href="#{name}">{escape(heading)}</a>' for name, heading, _ in found)
     body = "\n".join(
-        f'<section id="{name}">\n<h2>{escape(heading)}</h2>\n{content}\n</section>' for name, heading, content in found
+        f'<section id="{name}">\n<details class="part" open>\n<summary><h2>{escape(heading)}</h2></summary>\n'
+        f"{content}\n</details>\n</section>"
+        for name, heading, content in found
     )
     page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(title), head=head + f'\n<nav aria-label="Contents">{links}</nav>', sections=body
@@ -44,31 +48,44 @@ def write(path: str | os.PathLike[str], title: str, head: str, sections: Iterabl
     return path
 
 
-def head(lines: Sequence[str | tuple[str, str]], facts: Iterable[tuple[str, str]], lost: Iterable[str] = ()) -> str:
+def head(
+    lines: Sequence[str | tuple[str, str]],
+    facts: Iterable[tuple[str, str]],
+    lost: Iterable[str] = (),
+    notes: Iterable[str] = (),
+) -> str:
     """Return what stands under a title.
 
     Args:
         lines: a paragraph each; of a pair the first stands out and says what the second is about.
         facts: names and values.
         lost: those lines that are to be red.
+        notes: lines of less weight, after the others.
     """
     lost, words = set(lost), ""
     for line in lines:
         lead, text = ("", line) if isinstance(line, str) else (f"<b>{escape(line[0])}.</b> ", line[1])
         words += f"<p{tables.css_class('lost' if line in lost else '')}>{lead}{escape(text)}</p>"
+    words += "".join(map(note, notes))
     listed = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     return f'<div class="summary">{words}</div>\n<dl class="facts">{listed}</dl>'
 
 
-def figure(pictures: Mapping[str, bytes], caption: str, *, photographs: bool = False) -> str:
+def figure(
+    pictures: Mapping[str, bytes], caption: str, *, photographs: bool = False, anchors: Sequence[str] = ()
+) -> str:
     """Return a figure.
 
     Args:
         pictures: what each PNG shows -> its bytes.
         caption: of all of them.
         photographs: keep them as JPEG, a fifth of the size.
+        anchors: by which each of them can be linked to; () for none.
     """
-    content = "".join(f'<div class="picture">{_image(alt, png, photographs)}</div>\n' for alt, png in pictures.items())
+    content = ""
+    for (alt, png), anchor in itertools.zip_longest(pictures.items(), anchors):
+        named = f' id="{escape(anchor)}"' if anchor else ""
+        content += f'<div class="picture"{named}>{_image(alt, png, photographs)}</div>\n'
     said = f"<figcaption>{escape(caption)}</figcaption>\n" if caption else ""
     return f"<figure>\n{content}{said}</figure>"
 
@@ -104,10 +121,20 @@ def note(words: str) -> str:
     return f'<p class="note">{escape(words)}</p>'
 
 
+def paragraph(words: str) -> str:
+    """Return a sentence or two of what was found."""
+    return f"<p>{escape(words)}</p>"
+
+
 def explanation(docstring: str | None, otherwise: str = "") -> tuple[str, str]:
     """Return the heading and the caption that a plot's docstring gives, or another text where Python dropped it."""
     heading, _, caption = (docstring or otherwise).strip().partition("\n")
     return heading.rstrip("."), " ".join(caption.split())
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a text."""
+    return re.split(r"(?<=[.!?])\s", text.strip(), maxsplit=1)[0]
 
 
 def plain(value: Any) -> str:

@@ -6,10 +6,20 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from jaxvae.report import document, reading, spent, tables, wording
+from jaxvae.report import choice, document, reading, spent, tables, wording
+from jaxvae.report.images import file_name
+from jaxvae.report.paletted import paletted
 from jaxvae.report.plots import PLOTS
-from jaxvae.report.summary import summary
+from jaxvae.report.summary import what_was_run
+from jaxvae.report.takeaway import takeaway
 from jaxvae.types import Results
+
+MAX_NAMED = 4  # of sweeps in a title
+OF_SCORES = (
+    *("method_comparison", "scores", "trade_off", "losses", "rate_distortion", "seen_and_unseen"),
+    *("agreement", "udr"),
+)
+"""Plots of scores, which stand beside the tables; pictures and curves come after them."""
 
 _FACTS = ("device", "wall_seconds", "images_per_second", "seconds_per_lane")
 _UNIT = {"wall_seconds": "wall-clock", "images_per_second": "images/s", "seconds_per_lane": "per lane"}
@@ -18,44 +28,103 @@ _UNIT = {"wall_seconds": "wall-clock", "images_per_second": "images/s", "seconds
 def write_report(
     results: Results, path: str | os.PathLike[str], figures: Mapping[str, str | os.PathLike[str]]
 ) -> pathlib.Path:
-    """Write the report, atomically.
+    """Write the report, atomically: what to take away, then scores, then pictures, then how it was made.
 
     Args:
-        results: the finished sweep.
+        results: the finished sweep, or several.
         path: of the page, usually WORKDIR/report.html.
         figures: {name: path of a PNG} as `save_figures` returns them; they are copied into the page.
     """
-    sections = [_figure_sections(figures), _methods(results), _settings(results), _lanes(results), _omitted(results)]
-    sections += [_spec(results), _spent(results), _environment(results)]
+    of_scores = {name: path for name, path in figures.items() if _owner(name) in OF_SCORES}
+    others = {name: path for name, path in figures.items() if name not in of_scores}
+    sections = [
+        *_sources(results),
+        *_methods(results),
+        *_settings(results),
+        *_figure_sections(of_scores, charts=True),
+        *_choice(results),
+        *_lanes(results, _pictures(results, figures)),
+        *_figure_sections(others),
+        *_omitted(results),
+        *_spec(results),
+        *_spent(results),
+        *_environment(results),
+    ]
+    return document.write(path, _title(results), _head(results), sections)
+
+
+def _title(results: Results) -> str:
     studied = ", ".join(results.spec.get("objectives", ())) or "a sweep"
-    title = f"{studied} on {results.spec['dataset']}" if results.spec.get("dataset") else studied
-    return document.write(path, title, _head(results), [section for group in sections for section in group])
+    if results.sources:
+        shown = ", ".join(results.sources[:MAX_NAMED]) + " …" * (len(results.sources) > MAX_NAMED)
+        studied = f"{len(results.sources)} sweeps compared ({shown})"
+    return f"{studied} on {results.spec['dataset']}" if results.spec.get("dataset") else studied
 
 
 def _head(results: Results) -> str:
-    lines = summary(results)
+    lines = takeaway(results)
     facts = [("lanes", str(len(results.lanes)))]
     for key in _FACTS:
         if results.environment.get(key) is not None:
             facts.append((_UNIT.get(key, key), _environment_value(key, results.environment[key])))
-    return document.head(lines, facts, lost=[line for line in lines if "did not finish" in line])
+    lost = [line for line in lines if "did not finish" in line]
+    return document.head(lines, facts, lost=lost, notes=what_was_run(results))
 
 
-def _figure_sections(figures: Mapping[str, str | os.PathLike[str]]) -> list[document.Section]:
+def _owner(figure: str) -> str:
+    """Return the plot that a figure is of; a plot may have several."""
+    return max((plot for plot in PLOTS if figure == plot or figure.startswith(f"{plot}_")), key=len, default=figure)
+
+
+def _figure_sections(figures: Mapping[str, str | os.PathLike[str]], *, charts: bool = False) -> list[document.Section]:
     """Gather figures under their plots; a plot's docstring is its heading and caption."""
     gathered: dict[str, list[str]] = {}
     for name in figures:
-        owner = max((plot for plot in PLOTS if name == plot or name.startswith(f"{plot}_")), key=len, default=name)
-        gathered.setdefault(owner, []).append(name)
+        gathered.setdefault(_owner(name), []).append(name)
     sections = []
     for owner, names in gathered.items():
         heading, caption = explained(owner)
         pictures = {}
         for name in names:
-            alt = heading if name == owner else f"{heading}: {name[len(owner) + 1 :].replace('_', ' ')}"
-            pictures[alt] = pathlib.Path(figures[name]).read_bytes()
-        sections.append((f"figure-{escape(owner)}", heading, document.figure(pictures, caption)))
+            part = "" if name == owner else f" ({name[len(owner) + 1 :].replace('_', ' ')})"
+            png = pathlib.Path(figures[name]).read_bytes()
+            alt = f"{heading}{part}: {document.first_sentence(caption) or heading}"
+            pictures[alt] = paletted(png) if charts else png
+        anchors = [f"picture-{name}" for name in names]
+        content = document.figure(pictures, caption, anchors=anchors)
+        sections.append((f"figure-{escape(owner)}", heading, content))
     return sections
+
+
+def _pictures(results: Results, figures: Mapping[str, str | os.PathLike[str]]) -> dict[int, str]:
+    """Return {number of a lane on show: the anchor of its traversals, or of all reconstructions}."""
+    found: dict[int, str] = {}
+    for showcase in results.showcases:
+        names = (f"traversals_{file_name(showcase.title)}", "reconstructions")
+        own = next((name for name in names if name in figures), None)
+        if own is not None:
+            found.setdefault(showcase.lane, f"picture-{own}")
+    return found
+
+
+def _sources(results: Results) -> list[document.Section]:
+    if not results.sources:
+        return []
+    told = document.pairs(results.spec.get("sweeps", {}))
+    notes = "".join(map(document.note, results.spec.get("notes", ())))
+    return [("sweeps", "Sweeps compared", told + notes)]
+
+
+def _choice(results: Results) -> list[document.Section]:
+    found = choice.choices(results)
+    if found is None:
+        return []
+    note = (
+        "What it would have cost to choose one lane without looking at labels: the score of the best lane less that of "
+        "the chosen one. Of lanes that cannot be told apart the one with the lowest number is chosen."
+    )
+    words = document.paragraph(choice.in_words(found))
+    return [("choice", "Choosing without labels", words + tables.choice(results, found) + document.note(note))]
 
 
 def explained(plot: str) -> tuple[str, str]:
@@ -82,15 +151,17 @@ def _settings(results: Results) -> list[document.Section]:
     return [("settings", "Settings", document.note(note) + table)]
 
 
-def _lanes(results: Results) -> list[document.Section]:
+def _lanes(results: Results, pictures: Mapping[int, str]) -> list[document.Section]:
     note = (
         "A row is one trained model, as in results.csv; losses are nats per image. Green: the best lane. "
         "Red: did not finish."
     )
+    if pictures:
+        note += " The numbers of lanes on show lead to their pictures."
     number = len(results.lanes)
     if left_out := wording.left_out(min(number, tables.MAX_ROWS), number, f"lanes, {wording.the_best(results)}"):
         note += f" {left_out}."
-    return [("lanes", "Lanes", document.note(note) + tables.lanes(results))]
+    return [("lanes", "Lanes", document.note(note) + tables.lanes(results, pictures))]
 
 
 def _omitted(results: Results) -> list[document.Section]:
@@ -104,7 +175,8 @@ def _spec(results: Results) -> list[document.Section]:
     if isinstance(command, list | tuple):
         command = " ".join(map(str, command))
     content = f"<pre>{escape(str(command))}</pre>" if command else ""
-    return [("spec", "How it was made", content + document.pairs(results.spec))]
+    told = {name: value for name, value in results.spec.items() if name not in ("sweeps", "notes")}
+    return [("spec", "How it was made", content + document.pairs(told))]
 
 
 def _spent(results: Results) -> list[document.Section]:
@@ -117,7 +189,7 @@ def _spent(results: Results) -> list[document.Section]:
 
 def _environment(results: Results) -> list[document.Section]:
     told = results.environment.items()
-    rest = {k: _environment_value(k, v) for k, v in told if k not in ("command", "spent", "spent_again")}
+    rest = {k: _environment_value(k, v) for k, v in told if k not in ("command", "spent", "spent_again", "scores")}
     return [("environment", "Where it ran", document.pairs(rest))] if rest else []
 
 

@@ -1,7 +1,8 @@
 """What a Results says: what was swept, which lanes belong together, which is best. Knows no matplotlib, no HTML.
 
-A *family* is an (objective, architecture) pair. The *main* hyper is the one drawn along an axis. A family *moves* when
-it takes more than one value of the main hyper; a FactorVAE with three gammas beside a beta grid does not.
+A *family* is an (objective, architecture) pair; where several sweeps are compared, with the sweep. The *main* hyper is
+the one drawn along an axis. A family *moves* when it takes more than one value of the main hyper; a FactorVAE with
+three gammas beside a beta grid does not.
 """
 
 import dataclasses
@@ -11,15 +12,15 @@ import statistics
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from jaxvae.evaluate.best import less_is_better
 from jaxvae.evaluate.scoring import LOSSES
 from jaxvae.evaluate.unseen import is_apart
 from jaxvae.types import Results
 
 Lane = dict[str, Any]
-Family = tuple[str, str]
+Family = tuple[str, ...]
 
 COUNTS = ("active_units", "tad_attributes")
-LOWER_IS_BETTER = ("gaussian_tc", "mutual_information")
 WEIGHT = (
     *("mig", "dci_disentanglement", "factor_vae", "beta_vae", "sap", "modularity", "infom", "udr_spearman"),
     *("dci_completeness", "dci_informativeness", "infoe", "infoc", "explicitness", "irs", "mig_sampled", "udr_lasso"),
@@ -28,6 +29,8 @@ WEIGHT = (
 """Scores from the best known on; where there is no room for all, the others go first."""
 
 SEED = "seed"
+KINDS = ("objective", "architecture", "sweep")
+"""What tells families apart."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +69,9 @@ def unhealthy(results: Results) -> list[Lane]:
 
 
 def family(lane: Lane) -> Family:
-    """Return the (objective, architecture) of a lane."""
-    return str(lane.get("objective") or ""), str(lane.get("architecture") or "")
+    """Return the (objective, architecture) of a lane, and its sweep where it says one."""
+    own = str(lane.get("objective") or ""), str(lane.get("architecture") or "")
+    return (*own, lane["sweep"]) if isinstance(lane.get("sweep"), str) else own
 
 
 def families(results: Results) -> list[Family]:
@@ -76,19 +80,19 @@ def families(results: Results) -> list[Family]:
 
 
 def family_name(results: Results, which: Family) -> str:
-    """Name a family by what tells it from the others: its objective, its architecture or both."""
-    objectives, architectures = (set(column) for column in zip(*families(results), strict=True))
-    if len(architectures) == 1:
-        return which[0]
-    return which[1] if len(objectives) == 1 else " · ".join(which)
+    """Name a family by what tells it from the others: its objective, its architecture, its sweep, or some of them."""
+    return " · ".join(which[place] for place in _telling(results))
 
 
 def family_kind(results: Results) -> str:
     """Say what `family_name` names."""
-    objectives, architectures = (set(column) for column in zip(*families(results), strict=True))
-    if len(architectures) == 1:
-        return "objective"
-    return "architecture" if len(objectives) == 1 else "objective · architecture"
+    return " · ".join(KINDS[place] for place in _telling(results))
+
+
+def _telling(results: Results) -> list[int]:
+    """Return which of KINDS differ between families; the first where none does."""
+    columns = list(zip(*families(results), strict=True))
+    return [place for place, column in enumerate(columns) if len(set(column)) > 1] or [0]
 
 
 def swept_hypers(results: Results) -> list[str]:
@@ -177,7 +181,7 @@ def apart(results: Results) -> list[str]:
 
 def disentanglement_scores(results: Results) -> list[str]:
     """List the scores that measure disentanglement, of which more is better: neither losses nor counts."""
-    return [name for name in scores(results) if name not in COUNTS and name not in LOWER_IS_BETTER]
+    return [name for name in scores(results) if name not in COUNTS and not less_is_better(name)]
 
 
 def is_label_free(name: str) -> bool:

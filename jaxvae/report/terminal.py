@@ -96,7 +96,7 @@ def _methods(results: Results, methods: list[reading.Group]) -> str:
 
 def _families(results: Results, lanes: list[reading.Lane]) -> list[_Column]:
     columns = []
-    for name in ("objective", "architecture"):
+    for name in reading.KINDS:
         cells = [str(lane.get(name) or "") for lane in lanes]
         if len({lane.get(name) for lane in results.lanes}) > 1:
             # A composed objective can be long; its terms tell more at the front.

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from jaxvae.evaluate.best import less_is_better
+from jaxvae.evaluate.scoring import LOSSES
 from jaxvae.report import reading
 from jaxvae.types import Results, Showcase
 
@@ -46,7 +48,7 @@ def title(name: str) -> str:
 
 def short_title(name: str) -> str:
     """Return a heading for a small panel; ↓ says that lower is better."""
-    return _SHORT.get(name, title(name)) + " ↓" * (name in reading.LOWER_IS_BETTER)
+    return _SHORT.get(name, title(name)) + " ↓" * (name not in LOSSES and less_is_better(name))
 
 
 def showcase_title(results: Results, showcase: Showcase, separator: str = " · ") -> str:

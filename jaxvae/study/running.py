@@ -18,6 +18,7 @@ from jaxvae.evaluate import ahead
 from jaxvae.lane import seeing
 from jaxvae.parallel import compiling, hosts, terminal
 from jaxvae.parallel.machine import device_name
+from jaxvae.study import noting
 from jaxvae.study.sweep import Sweep
 from jaxvae.training import loop, memory
 from jaxvae.types import InputError, Results, in_32_bits, look_up
@@ -208,10 +209,8 @@ def publish(results: Results, path: pathlib.Path, say: Callable[[str], None]) ->
     """Write a scored sweep's table, figures and report into its folder, and print the table."""
     report.write_all(results, path)
     spent = {name: round(seconds, 3) for name, seconds in ledger.seconds().items()}
-    kept = read_run(path)
     # What training took stays there when a sweep is only scored anew.
-    name = "spent_again" if "scored_again" in results.environment else "spent"
-    tables.write_json(path / "run.json", kept | {"environment": kept.get("environment", {}) | {name: spent}})
+    noting.note(results, path, {"spent_again" if "scored_again" in results.environment else "spent": spent})
     say(report.terminal_table(results))
     for metric, reason in results.omitted.items():
         say(f"left out: {metric} ({reason})")

@@ -1,5 +1,6 @@
 """A sweep as a value: its table, its figures, its report, its models. Knows no training."""
 
+import dataclasses
 import os
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,7 +11,11 @@ from matplotlib.figure import Figure
 
 from jaxvae import evaluate, report
 from jaxvae.data import Dataset
-from jaxvae.saved import SavedSweep
+from jaxvae.evaluate.best import best_row, check_computed
+from jaxvae.evaluate.taken_on import TAKEN_ON
+from jaxvae.report import typeset
+from jaxvae.saved import Model, SavedSweep
+from jaxvae.study import noting
 from jaxvae.types import InputError, Results, in_32_bits, look_up
 
 
@@ -34,13 +39,48 @@ class Sweep(SavedSweep):
         self._data, self._whole, self._brief = data, results, None
         self._job = job  # as study.running knows it, where this process has trained it
 
-    def table(self) -> str:
-        """Return the lanes' scores as text, at most 120 columns wide.
+    def table(self, format: str = "text", *, scores: Sequence[str] | str | None = None) -> str:
+        """Return the lanes' scores as a table.
+
+        Args:
+            format: "text", at most 120 columns wide, lanes and settings; "latex" (with booktabs) or "markdown", a row
+                for each setting: mean ± standard deviation over its healthy seeds, how many those are, and which lanes
+                did not finish.
+            scores: columns of results.csv, None for all.
 
         Raises:
-            InputError: the sweep has not been scored.
+            InputError: there is no such format or score, or the sweep has not been scored.
         """
-        return report.terminal_table(self._known())
+        look_up("format of a table", format, dict.fromkeys(("text", *typeset.FORMATS)))
+        known = self.tabled()
+        if scores is not None:
+            scores = (scores,) if isinstance(scores, str) else tuple(scores)
+            for name in scores:
+                check_computed(self.results, name)
+            known = dataclasses.replace(known, score_names=scores)
+        return report.terminal_table(known) if format == "text" else typeset.settings_table(known, format)
+
+    @in_32_bits
+    def best(self, score: str, *, say: Callable[[str], None] = print) -> Model:
+        """Return the model of the lane with the best of a score: `best("mig")`, or without labels `best("udr_lasso")`.
+
+        The best is the most of it, and the least of losses but for the ELBO and of total correlation and mutual
+        information. Lanes that did not finish take no part. Of lanes that have the same score the one with the lowest
+        number is taken, and a line says so: with two seeds each, UDR cannot tell the two of a setting apart.
+
+        Args:
+            score: a column of `results`.
+            say: prints a line.
+
+        Raises:
+            InputError: there is no such score, it has not been computed, or no healthy lane has it.
+            CheckpointError: the lane's checkpoint is damaged.
+        """
+        self.tabled()
+        found = best_row(self.results, score)
+        if words := found.words(score):
+            say(words)
+        return self.model(found.row["lane"])
 
     @in_32_bits
     def plot(self, name: str, *, data: Dataset | None = None) -> Figure:
@@ -59,7 +99,7 @@ class Sweep(SavedSweep):
         owner = max((plot for plot in report.PLOTS if name.startswith(f"{plot}_")), key=len, default=name)
         owner = name if name in report.PLOTS else owner
         plot = look_up("plot", owner, report.PLOTS)
-        drawn = plot(self._known())
+        drawn = plot(self.tabled())
         if drawn is None or drawn == {}:
             try:  # what is in no table has to be worked out from the models
                 drawn = plot(self._shown(data))
@@ -79,7 +119,10 @@ class Sweep(SavedSweep):
         Args:
             data: as for `plot`.
         """
-        return report.write_all(self._shown(data), self.path)
+        shown = self._shown(data)
+        page = report.write_all(shown, self.path)
+        noting.note(shown, self.path)
+        return page
 
     @in_32_bits
     def rescore(
@@ -103,6 +146,7 @@ class Sweep(SavedSweep):
         keep = data is None
         self._whole = evaluate.rescore(self, names=names, data=self._evaluation_set(data), say=say, keep=keep)
         self.results, self._brief = self._whole.lanes, None
+        self.environment = self.environment | {TAKEN_ON: self._whole.environment[TAKEN_ON]}
         return self
 
     @in_32_bits
@@ -168,14 +212,26 @@ class Sweep(SavedSweep):
             if not np.isnan(shown.kl_per_latent[index, latent])
         ]
 
-    def _evaluation_set(self, data: Dataset | None) -> Dataset:
-        """Return the images that lanes are scored on."""
-        if data is None and self._data is None:
-            self._data = evaluate.evaluation_set(self)
-        return self._data if data is None else data
+    @in_32_bits
+    def evaluation_set(self) -> Dataset:
+        """Return the images that lanes are scored on, loaded as they were then.
 
-    def _known(self) -> Results:
-        """Return what results.csv and history.csv say; everything, where it is at hand."""
+        Raises:
+            InputError: they were given in memory, cannot be loaded, or are others by now.
+        """
+        if self._data is None:
+            self._data = evaluate.evaluation_set(self)
+        return self._data
+
+    def _evaluation_set(self, data: Dataset | None) -> Dataset:
+        return self.evaluation_set() if data is None else data
+
+    def tabled(self) -> Results:
+        """Return what results.csv and history.csv say; everything, where it is at hand.
+
+        Raises:
+            InputError: the sweep has not been scored.
+        """
         if self._whole is None and self._brief is None:
             self._brief = evaluate.from_table(self)
         return self._whole or self._brief
@@ -189,7 +245,7 @@ class Sweep(SavedSweep):
 
     def _repr_html_(self) -> str:
         """Return the sweep as a notebook shows it: what it is, and a row for each lane."""
-        return report.notebook_table(self._known(), repr(self)) if self.results else f"<p>{self!r}</p>"
+        return report.notebook_table(self.tabled(), repr(self)) if self.results else f"<p>{self!r}</p>"
 
 
 def load_sweep(path: str | os.PathLike[str]) -> Sweep:

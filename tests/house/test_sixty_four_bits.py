@@ -29,7 +29,7 @@ NOTHING_IS_COMPUTED = {
 }
 METHODS = {
     jaxvae.Model: {"save"},
-    jaxvae.Sweep: {"table", "missing_plugins"},
+    jaxvae.Sweep: {"table", "tabled", "missing_plugins"},
     data.Dataset: {"values_of"},
     navigate.Classifier: {"save"},
 }

@@ -284,7 +284,10 @@ def test_the_folder_alone_is_enough_to_score_a_sweep_anew(watched, tmp_path, cap
         assert new["elbo"] == pytest.approx(old["elbo"]) and 0 <= new["udr_spearman"] <= 1
     assert (tmp_path / "old" / "history.csv").read_text() == history
     told = read_json(tmp_path / "old" / "run.json")["environment"]
-    assert told.pop("spent_again") and told == trained["environment"]
+    scores, earlier = told.pop("scores"), trained["environment"].pop("scores")
+    assert told.pop("spent_again") and told == trained["environment"] and scores["data"] == earlier["data"]
+    ((_, names),) = scores["versions"].items()
+    assert {"udr_spearman", *QUICK} <= set(names)
     page = (tmp_path / "old" / "report.html").read_text()
     assert "udr_<wbr>spearman" in page and ">mig<" in page and "scored_again" in page
 
