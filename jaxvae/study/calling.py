@@ -17,7 +17,7 @@ from jaxvae.asked import axes, spec
 from jaxvae.asked.declared import every_size
 from jaxvae.data import Dataset
 from jaxvae.data.arrays import numbered_as
-from jaxvae.parallel import hosts
+from jaxvae.parallel import hosts, live, terminal
 from jaxvae.study.running import Job, check, check_named, check_split, run
 from jaxvae.study.sweep import Sweep
 from jaxvae.training import loop
@@ -78,18 +78,20 @@ def train(
         plugins: files and modules to run first (see jaxvae.load_plugins).
         say: prints a line; None for silence.
         **settings: fields of a spec by name (steps=, batch_size=, latent_dim=, lr=, likelihood=, dtype=, metrics=,
-            hold_out=, validation=, eval_every=, lanes=, max_lanes=, …), and sizes that objectives and architectures
-            declare (critic_width=, …).
+            hold_out=, validation=, eval_every=, log_to=, lanes=, max_lanes=, …), and sizes that objectives and
+            architectures declare (critic_width=, …).
 
     Raises:
         InputError: what was given, what is legal, what to change; before anything is compiled.
         KeyboardInterrupt: it was interrupted; what was trained is saved, and the message says where.
     """
+    heard = live.heard_by(say and terminal.steady(say))
     say = say or (lambda line: None)
     chosen = _spec(objective, architecture, sweep or {}, _names(plugins), settings)
     given = {"factors": factors, "labels": labels, "factor_names": factor_names}
     others = {"factors": eval_factors, "labels": eval_labels, "factor_names": factor_names}
-    job = _job(chosen, data, given, eval_data, others)
+    with heard:
+        job = _job(chosen, data, given, eval_data, others)
     look_up("resume_from", resume_from, dict.fromkeys(("latest", "last_good")))
     how = {"resume": resume, "overwrite": overwrite, "go_back": resume_from == "last_good"}
     if workdir is not None:
@@ -145,6 +147,8 @@ def _spec(
         look_up("argument of train", name, known)
     if fields.get("metrics") is not None:
         fields["metrics"] = _names(fields["metrics"])
+    if "log_to" in fields:
+        fields["log_to"] = tuple(dict.fromkeys(filter(None, _names(fields["log_to"] or ()))))
     if not isinstance(sweep, Mapping):
         raise InputError(f"sweep={sweep!r}: expected a dictionary such as {{'beta': [1, 4], 'seed': range(3)}}")
     chosen = tuple(axes.make_axis(name, values) for name, values in sweep.items())
