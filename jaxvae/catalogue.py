@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from jaxvae import data, metrics, models, objectives
 from jaxvae.lane.step import RUN_NUMBERS
+from jaxvae.loggers import LOGGERS
 from jaxvae.metrics import listing
 from jaxvae.report.plots import PLOTS
 from jaxvae.types import Hyper, Size
@@ -14,7 +15,9 @@ WIDTH = 120
 
 
 def catalogue() -> str:
-    """Return every objective, term, architecture, likelihood, data set, metric and plot with its numbers and ranges."""
+    """Return every objective, term, architecture, likelihood, data set, metric, plot and logger with its numbers and
+    ranges.
+    """
     presets = [_entry(name, *_terms(one), numbers=one.numbers) for name, one in objectives.OBJECTIVES.items()]
     terms = [
         _entry(name, one.reference, numbers=one.numbers, sizes=one.sizes, remarks=_remarks(one))
@@ -33,6 +36,7 @@ def catalogue() -> str:
         "Data sets": [_entry(name, source.description, source.obtain) for name, source in data.DATASETS.items()],
         "Metrics": [listing.table(metrics.METRICS)],
         "Plots": [_entry(name, _first_line(plot)) for name, plot in PLOTS.items()],
+        "Loggers, of --log_to": [_entry(name, _first_line(logger)) for name, logger in LOGGERS.items()],
     }
     return "\n\n".join("\n".join([heading, "─" * WIDTH, *entries]) for heading, entries in sections.items())
 

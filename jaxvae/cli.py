@@ -27,12 +27,11 @@ from jaxvae.arguments import as_path
 from jaxvae.asked import axes, extending, spec
 from jaxvae.asked.declared import Declared, every_size
 from jaxvae.data import telling
-from jaxvae.parallel import hosts, terminal
+from jaxvae.parallel import hosts, live, terminal
 from jaxvae.parallel.machine import device_name, keep_compiled, process_age, use_every_core
 from jaxvae.training import loop
 from jaxvae.types import InputError
 from jaxvae.version import __version__
-from jaxvae.words import printable_lines
 from jaxvae.workdir.records import read_spec
 
 QUICKSTART = pathlib.Path(__file__).with_name("quickstart.flags")
@@ -96,12 +95,18 @@ flags.DEFINE_string(
     "max_lanes", DEFAULT.max_lanes, "Most lanes trained at the same time, or auto: as memory allows; more go in waves."
 )
 flags.DEFINE_float("save_seconds", DEFAULT.save_seconds, "Least seconds between two checkpoints.")
+flags.DEFINE_list(
+    "log_to",
+    list(DEFAULT.log_to),
+    "Where else history, scores and pictures of the lanes go, a run for each: tensorboard, wandb, jsonl; see --list.",
+)
 flags.DEFINE_list("plugins", [], "Files (my_terms.py) and modules (my_package.terms) to run first; they add to tables.")
 flags.DEFINE_bool(
     "quick",
     False,
     "A few steps of a few lanes, in a workdir whose name ends in _quick: whether a study runs, not what it finds.",
 )
+flags.DEFINE_bool("quiet", False, "Print nothing but errors, and the path of the report when it is written.")
 flags.DEFINE_bool("list", False, "Print every objective, term, architecture, data set, metric and plot, and stop.")
 flags.DEFINE_string(
     "compilation_cache",
@@ -259,6 +264,7 @@ def spec_from_flags() -> spec.Spec:
         metrics=metrics(),
         max_lanes=max_lanes(),
         sizes=sizes(),
+        log_to=log_to(),
         plugins=plugins.load(FLAGS.plugins),
         **{name: getattr(FLAGS, name) for name in OF_SPEC},
     )
@@ -280,6 +286,8 @@ def spec_from_workdir() -> spec.Spec:
         given["max_lanes"] = max_lanes()
     if FLAGS["metrics"].present:
         given["metrics"] = metrics()
+    if FLAGS["log_to"].present:
+        given["log_to"] = log_to()
     if FLAGS["hold_out"].present:
         given["hold_out"] = tuple(FLAGS.hold_out)
     if FLAGS["plugins"].present:
@@ -312,6 +320,11 @@ def max_lanes() -> int | str:
     return int(FLAGS.max_lanes) if re.fullmatch("-?[0-9]{1,18}", FLAGS.max_lanes) else FLAGS.max_lanes
 
 
+def log_to() -> tuple[str, ...]:
+    """Return the loggers that the flag names, each once."""
+    return tuple(dict.fromkeys(name.strip() for name in FLAGS.log_to if name.strip()))
+
+
 def metrics() -> tuple[str, ...] | None:
     """Return the metrics that the flag names, None for all; raises InputError where it is given and names none."""
     if FLAGS.metrics is None:
@@ -334,9 +347,9 @@ def main(_) -> None:
 
 def _run() -> None:
     """Do what the flags say."""
-    path = None
+    path, say = None, _nothing if FLAGS.quiet else terminal.line
     try:
-        hosts.initialise(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+        hosts.initialise(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id, say)
         with contextlib.ExitStack() as stack:
             if not hosts.is_first():
                 nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))
@@ -344,13 +357,17 @@ def _run() -> None:
             stack.enter_context(hosts.as_one())
             chosen = spec_from_flags()
             path = folder(chosen)
-            print(f"jaxvae {__version__} on {device_name()}", flush=True)
-            telling.show(lambda line: print(printable_lines(line)))
-            keep_compiled(FLAGS.compilation_cache)
+            say(f"jaxvae {__version__} on {device_name()}")
+            if not FLAGS.quiet:
+                telling.show(say)
+            stack.enter_context(live.heard_by(say))
+            keep_compiled(FLAGS.compilation_cache, say)
             job = study.check_named(chosen, shlex.join(["python", *sys.argv]))
             go_back = FLAGS.resume_from == "last_good"
             how = {"resume": FLAGS.resume, "overwrite": FLAGS.overwrite, "extend": FLAGS.extend}
-            study.run(job, path, **how, go_back=go_back)
+            study.run(job, path, **how, go_back=go_back, say=say)
+            if FLAGS.quiet:
+                terminal.line(path / "report.html")
     except hosts.Left as left:
         if str(left):
             print(f"{command_name()}: {left}", file=sys.stderr)
@@ -361,12 +378,16 @@ def _run() -> None:
         refuse(error if error.filename or not error.strerror else f"{error.strerror}, in {path}")
     except loop.Interrupted as stop:
         if hosts.is_first():
-            print(f"saved in {path}; the same command goes on from there")
+            terminal.line(f"saved in {path}; the same command goes on from there")
         sys.exit(128 + stop.args[0])
     except KeyboardInterrupt:
         if hosts.is_first():
             print("stopped; what was trained is saved, the same command goes on from there", file=sys.stderr)
         sys.exit(130)
+
+
+def _nothing(_: str) -> None:
+    """Say nothing."""
 
 
 COMMANDS: dict[str, tuple[str, str]] = {

@@ -1,7 +1,7 @@
 """Code of others that adds to the tables of terms, architectures, metrics, data sets and plots. Runs it when asked to.
 
-A plug-in is a file or a module that puts entries into TERMS, OBJECTIVES, ARCHITECTURES, METRICS, DATASETS or PLOTS. The
-folder of a sweep says which ones it was trained with; it is never reason enough to run one.
+A plug-in is a file or a module that puts entries into TERMS, OBJECTIVES, ARCHITECTURES, METRICS, DATASETS, PLOTS or
+LOGGERS. The folder of a sweep says which ones it was trained with; it is never reason enough to run one.
 """
 
 import contextlib
@@ -17,12 +17,13 @@ from typing import Any
 from jaxvae import data, metrics, models, objectives
 from jaxvae.arguments import as_path
 from jaxvae.asked.spec import Spec, ask_for_plugins
+from jaxvae.loggers import LOGGERS
 from jaxvae.report.plots import PLOTS
 from jaxvae.types import InputError, Table
 
 TABLES: tuple[Table, ...] = (
     *(objectives.TERMS, objectives.OBJECTIVES, models.ARCHITECTURES),
-    *(metrics.METRICS, data.DATASETS, PLOTS),
+    *(metrics.METRICS, data.DATASETS, PLOTS, LOGGERS),
 )
 
 _loaded: dict[str, ModuleType] = {}  # what it is recorded as -> module
@@ -100,7 +101,7 @@ def missing(spec: Spec) -> str:
 
 def used(spec: Spec) -> tuple[str, ...]:
     """Return the plug-ins to record for a sweep: those it names, and where else an entry that it uses comes from."""
-    names = {*(spec.metrics or ()), spec.dataset}
+    names = {*(spec.metrics or ()), *spec.log_to, spec.dataset}
     for name in (*spec.objectives, *spec.architectures):
         names |= {name, *name.split("+")}
     files = {module.__name__: recorded for recorded, module in _loaded.items()}

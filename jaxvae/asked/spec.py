@@ -69,6 +69,7 @@ class Spec:
     max_lanes: int | str = dataclasses.field(default="auto", metadata={"how": True})  # "auto": what fits into memory
     save_seconds: float = dataclasses.field(default=15.0, metadata={"how": True})
     plugins: tuple[str, ...] = dataclasses.field(default=(), metadata={"how": True})  # what else must be loaded
+    log_to: tuple[str, ...] = dataclasses.field(default=(), metadata={"how": True})  # where else history.csv is told
 
     def __post_init__(self):
         object.__setattr__(self, "sizes", Sizes(self.sizes))
@@ -85,6 +86,7 @@ class Spec:
             "sizes": {name: list(v) if isinstance(v, tuple) else v for name, v in self.sizes.items()},
             "hold_out": list(self.hold_out),
             "plugins": list(self.plugins),
+            "log_to": list(self.log_to),
             "metrics": None if self.metrics is None else list(self.metrics),
             "sweep": [str(axis) for axis in self.sweep],
             "extends": [earlier.to_json() for earlier in self.extends],

@@ -10,6 +10,7 @@ from jaxvae.data.grid import Dataset
 from jaxvae.data.lookup import DataDir
 from jaxvae.data.splitting import split_off
 from jaxvae.data.sprites import load_mini_sprites, load_sprites
+from jaxvae.data.telling import progress
 from jaxvae.types import Table, in_32_bits, look_up
 
 __all__ = ["DATASETS", "DataError", "DataNotFoundError", "Dataset", "Source", "from_arrays", "load", "split_off"]
@@ -104,6 +105,7 @@ def load(name: str, split: str = "train", data_dir: DataDir = None) -> Dataset:
     source = look_up("data set", name, DATASETS)
     look_up(f"split of {name}", split, dict.fromkeys(source.splits))
     try:
-        return source.load(split, data_dir)
+        with progress(f"reading {name}"):
+            return source.load(split, data_dir)
     except MemoryError as error:
         raise DataError(f"{name} does not fit into memory ({reason(error)}): free some, or give less data") from None

@@ -12,7 +12,7 @@ from jaxvae.data import cache
 from jaxvae.data.errors import DataError, damage
 from jaxvae.data.grid import Dataset, assemble, unravel
 from jaxvae.data.lookup import DataDir, check_file, existing, nowhere, say_once
-from jaxvae.data.telling import LOGGER
+from jaxvae.data.telling import LOGGER, progress
 
 FACTORS = ("elevation", "azimuth", "object")
 ELEVATIONS, AZIMUTHS = 4, 24
@@ -77,8 +77,10 @@ def _images(paths: list[pathlib.Path]) -> np.ndarray:
     where = paths[0].parent
     LOGGER.info("decoding %d cars of %s, once: %s", len(paths), where, cache.told())
     grid = np.empty((ELEVATIONS, AZIMUTHS, len(paths), 64, 64, 3), np.uint8)
-    for column, path in enumerate(paths):
-        grid[:, :, column] = _read(path)
+    with progress(f"decoding {where}", len(paths), "cars") as tick:
+        for column, path in enumerate(paths):
+            grid[:, :, column] = _read(path)
+            tick(1)
     images = grid.reshape(-1, 64, 64, 3)
     cache.store(key, {"images": images})
     return images

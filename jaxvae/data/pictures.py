@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import pathlib
-import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,11 +16,10 @@ import PIL.Image
 from jaxvae.data import cache, rasters
 from jaxvae.data.errors import DataError, damage
 from jaxvae.data.lookup import check_file
-from jaxvae.data.telling import LOGGER
+from jaxvae.data.telling import LOGGER, progress
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
-_CHUNK = 256  # pictures between two looks at the clock
-_SECONDS = 10  # between two lines about the progress
+_CHUNK = 256  # pictures between two words about the progress
 _STORED = 1  # raise it when the same files come to be stored as other arrays: it is part of the cache's key
 
 
@@ -87,7 +85,7 @@ def decode(
     size: tuple[int, int],
     remedy: str,
 ) -> np.ndarray:
-    """Return pictures uint8[N, H, W, 3] from the cache, or decoded, with a line in the log every ten seconds.
+    """Return pictures uint8[N, H, W, 3] from the cache, or decoded, which says how far it is.
 
     Args:
         pictures: where they are.
@@ -113,6 +111,7 @@ def decode(
         rasters.quiet(),
         _reader(pictures, remedy) as read,
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+        progress(f"decoding {where}", len(names), "pictures") as tick,
     ):
 
         def one(row: int) -> None:
@@ -125,14 +124,10 @@ def decode(
             ):
                 images[row] = np.asarray(frame(picture, path))
 
-        started = said = time.monotonic()
         for start in range(0, len(names), _CHUNK):
             done = min(start + _CHUNK, len(names))
             list(pool.map(one, range(start, done)))  # Pillow decodes outside of Python's lock
-            if time.monotonic() > said + _SECONDS:
-                said = time.monotonic()
-                left = (said - started) / done * (len(names) - done)
-                LOGGER.info("decoding %s: %s of %s, about %.0f s left", where, f"{done:,}", count, left)
+            tick(done - start)
     cache.store(key, {"images": images}, compress=False)
     return images
 

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxvae.data.grid import Dataset, unravel
+from jaxvae.data.telling import progress
 
 SHAPES = ("square", "ellipse", "heart")
 FACTOR_NAMES = ("shape", "scale", "orientation", "x_position", "y_position")
@@ -209,7 +210,12 @@ def _everywhere(outline: jax.Array, centre: jax.Array, size: int) -> jax.Array:
 def _load(name: str, grid: SpriteGrid) -> Dataset:
     sizes, centre = grid.factor_sizes, centres(grid)
     # Shape by shape, because a square has 4 edges where the others have 100.
-    shapes = [_everywhere(outline.reshape(-1, *outline.shape[2:]), centre, grid.size) for outline in outlines(grid)]
+    shapes, todo = [], outlines(grid)
+    with progress(f"rendering {name}", len(todo), "shapes") as tick:
+        for outline in todo:
+            drawn = _everywhere(outline.reshape(-1, *outline.shape[2:]), centre, grid.size)
+            shapes.append(jax.block_until_ready(drawn))
+            tick(1)
     return Dataset(
         pixels=jnp.concatenate(shapes),
         factors=unravel(jnp.arange(math.prod(sizes)), sizes),

@@ -11,7 +11,7 @@ from jaxvae.data import cache
 from jaxvae.data.errors import DataError, damage, reason
 from jaxvae.data.grid import pack
 from jaxvae.data.lookup import how_to_obtain, not_found, tfds_version
-from jaxvae.data.telling import LOGGER
+from jaxvae.data.telling import LOGGER, progress
 
 _CHUNK = 1024  # records per bulk read
 _STORED = 1  # raise it when the same TFDS directory comes to be stored as other arrays: it is part of the cache's key
@@ -86,23 +86,25 @@ def _decode(
 
     LOGGER.info("decoding %d images of %s, once: %s", count, version, cache.told())
     images = labels = None
-    for start in range(0, count, _CHUNK):
-        rows = range(start, min(start + _CHUNK, count))
-        with damage(version, again):
-            records = source.__getitems__(list(rows))
-        try:
-            pairs = [example(record) for record in records]
-            block = np.stack([image for image, _ in pairs])
-            targets = np.array([label for _, label in pairs], np.int32)
-        except (KeyError, ValueError, TypeError) as error:
-            raise DataError(f"{version} does not hold the records of {name} ({reason(error)}): {again}") from None
-        block = pack(block) if packed else block
-        if images is None:
-            # Allocated whole: joining a list of blocks at the end would need twice the memory.
-            images = np.empty((count, *block.shape[1:]), np.uint8)
-            labels = np.empty((count, targets.shape[1]), np.int32)
-        images[rows.start : rows.stop] = block
-        labels[rows.start : rows.stop] = targets
+    with progress(f"decoding {name}", count, "images") as tick:
+        for start in range(0, count, _CHUNK):
+            rows = range(start, min(start + _CHUNK, count))
+            with damage(version, again):
+                records = source.__getitems__(list(rows))
+            try:
+                pairs = [example(record) for record in records]
+                block = np.stack([image for image, _ in pairs])
+                targets = np.array([label for _, label in pairs], np.int32)
+            except (KeyError, ValueError, TypeError) as error:
+                raise DataError(f"{version} does not hold the records of {name} ({reason(error)}): {again}") from None
+            block = pack(block) if packed else block
+            if images is None:
+                # Allocated whole: joining a list of blocks at the end would need twice the memory.
+                images = np.empty((count, *block.shape[1:]), np.uint8)
+                labels = np.empty((count, targets.shape[1]), np.int32)
+            images[rows.start : rows.stop] = block
+            labels[rows.start : rows.stop] = targets
+            tick(len(rows))
     return images, labels
 
 

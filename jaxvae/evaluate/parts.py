@@ -72,7 +72,11 @@ def _sizes(num_lanes: int) -> list[int]:
 
 
 def in_parts(
-    num_lanes: int, most: int, score: Callable[[int, int, int], Found], say: Callable[[str], None]
+    num_lanes: int,
+    most: int,
+    score: Callable[[int, int, int], Found],
+    say: Callable[[str], None],
+    tick: Callable[[int], None] = lambda num: None,
 ) -> list[Found]:
     """Score lanes in parts of one size, smaller ones from where memory runs out; return what each part gives.
 
@@ -82,6 +86,7 @@ def in_parts(
         score: called as (start, stop, size): lanes start … stop-1, filled up to `size` lanes, so that what is compiled
             for one part serves the next.
         say: prints a line.
+        tick: called with how many lanes more are scored.
 
     Raises:
         MemoryError: a single lane is too many, or there are several processes, which cannot be told apart in this.
@@ -97,6 +102,7 @@ def in_parts(
                 raise
             lacking = memory.reason(error)
         if lacking is None:
+            tick(stop - start)
             start = stop
             continue
         # Only here, past the handler, is what the part had on the devices let go of.

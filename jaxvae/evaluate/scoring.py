@@ -23,7 +23,7 @@ from jaxvae.evaluate.siblings import compare_siblings, kept_points, rows_of_lane
 from jaxvae.evaluate.taken_on import TAKEN_ON, taken_on
 from jaxvae.evaluate.unseen import columns, score_apart, seen_images
 from jaxvae.metrics.checking import as_names
-from jaxvae.parallel import hosts, machine
+from jaxvae.parallel import hosts, live, machine
 from jaxvae.parallel.lanes import put_everywhere
 from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import (
@@ -96,7 +96,8 @@ def watch(names: Sequence[str] | None, data: Dataset, *, is_training_set: bool) 
             scores = scores_of(program, encoded)
             return {name: scores[name][: stop - start] for name in columns if name in scores}
 
-        found = parts.in_parts(num_lanes, most, score_part, lambda line: None)
+        with live.line("scoring", num_lanes, "lanes") as tick:
+            found = parts.in_parts(num_lanes, most, score_part, lambda line: None, tick)
         scores = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
         scores["eval_loss"] = loss_in_place(program, hypers, state, there, trained_on)
         return {name: scores[name] for name in columns}
@@ -135,13 +136,14 @@ def rescore(
         look_up("metric", name, metrics.METRICS)  # before a data set is loaded
     _check_known(sweep)
     keep = data is None if keep is None else keep
-    if data is None:
-        data = evaluation_set(sweep)
-    check_fit(sweep, data)
-    if names is None:
-        _, omitted = choose_metrics(None, data)
-        names = tuple(name for name in metrics.METRICS if omitted.get(name) != ONLY_BY_NAME)
-    return evaluate(sweep, data, {}, say, tuple(names), keep=keep)
+    with live.heard_by(say):
+        if data is None:
+            data = evaluation_set(sweep)
+        check_fit(sweep, data)
+        if names is None:
+            _, omitted = choose_metrics(None, data)
+            names = tuple(name for name in metrics.METRICS if omitted.get(name) != ONLY_BY_NAME)
+        return evaluate(sweep, data, {}, say, tuple(names), keep=keep)
 
 
 def _check_known(sweep: SavedSweep) -> None:
@@ -195,7 +197,9 @@ def evaluate(
     names = tuple(name for name in names if name not in without_clusters)
     some, seen = None if trained_on is None else stand_in(sweep, trained_on), seen_images(sweep, data)
     to_show = known_rows(data, len(sweep.lanes) * max(latents.number_scored(p) for p in sweep.programs))
-    waves = [_score_wave(sweep, number, data, some, names, seen, to_show, say) for number in range(sweep.num_waves)]
+    with live.line("scoring", len(sweep.lanes), "lanes") as tick:
+        told = (names, seen, to_show, say, tick)
+        waves = [_score_wave(sweep, number, data, some, *told) for number in range(sweep.num_waves)]
     scored = _joined(waves)
     rows = scored.rows
     with ledger.part(ledger.SCORE + SIBLINGS):
@@ -256,6 +260,7 @@ def _score_wave(
     seen: Sequence[np.ndarray] | None,
     shown_rows: np.ndarray | None,
     say: Callable[[str], None],
+    tick: Callable[[int], None],
 ) -> _Scored:
     """Encode the data with every lane of a wave, and score each by itself.
 
@@ -281,7 +286,7 @@ def _score_wave(
         return _score_lanes(program, lanes[start:stop], *own, data, trained_on, names, seen, shown_rows)
 
     try:
-        return _joined(parts.in_parts(len(lanes), most, score, say))
+        return _joined(parts.in_parts(len(lanes), most, score, say, tick))
     except MemoryError as error:
         raise parts.too_large(code, str(error)) from None
 

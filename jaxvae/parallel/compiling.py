@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxvae import ledger
+from jaxvae.parallel import live
 from jaxvae.parallel.machine import num_cores
-from jaxvae.types import remember
+from jaxvae.types import Program, remember
 
 
 class Wanted(NamedTuple):
@@ -73,10 +74,26 @@ def is_worthwhile() -> bool:
 
 def together(wanted: Sequence[Wanted]) -> list[jax.stages.Compiled]:
     """Return programs, those that are not there yet compiled side by side."""
-    with ledger.part(ledger.COMPILE), side_by_side():
+    lacking = [one for one in wanted if not _is_there(one)]
+    told = live.line(f"compiling {_called(lacking)}") if lacking else contextlib.nullcontext()
+    with ledger.part(ledger.COMPILE), told, side_by_side():
         for one in wanted:
             begin(one)
         return [_finished(one) for one in wanted]
+
+
+def _is_there(wanted: Wanted) -> bool:
+    begun = _begun().get(wanted.known_by)
+    return begun is not None and begun.done()
+
+
+def _called(wanted: Sequence[Wanted]) -> str:
+    """Return what to call programs: the objective and the architecture of the first, or how many there are."""
+    parts = (part for one in wanted if isinstance(one.known_by, tuple) for part in one.known_by)
+    program = next((part for part in parts if isinstance(part, Program)), None)
+    if program is not None:
+        return f"{program.objective}_{program.architecture}"
+    return f"{len(wanted)} program{'s' * (len(wanted) > 1)}"
 
 
 def settle() -> None:

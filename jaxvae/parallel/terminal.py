@@ -7,12 +7,14 @@ of it may cost what was being trained.
 import contextlib
 import errno
 import os
+import shutil
 import sys
+import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
-from jaxvae.words import printable_lines
+from jaxvae.words import printable, printable_lines
 
 INSTEAD = {
     "±": "+-", "×": "x", "·": "*", "…": "...", "—": "-", "–": "-", "−": "-", "─": "-", "→": "->", "≤": "<=", "≥": ">=",
@@ -62,9 +64,28 @@ def _let_go(stream: TextIO, error: Exception) -> None:
             os.close(nowhere)
 
 
+LOCK = threading.RLock()
+"""Held while something is printed of which only a part would make no sense."""
+
+_ERASED = "\r\x1b[2K"
+_replaced = False  # whether what stands in the last line is to be replaced
+
+
 def line(text: Any = "") -> None:
-    """Print a line, as `print` does, where it can be printed."""
-    write(sys.stdout, f"{printable_lines(text)}\n")
+    """Print a line, as `print` does, where it can be printed; in the place of one that `replace` has put there."""
+    global _replaced
+    with LOCK:
+        before, _replaced = _ERASED * _replaced, False
+        write(sys.stdout, f"{before}{printable_lines(text)}\n")
+
+
+def replace(text: str) -> None:
+    """Show a text on a terminal in the place of the last one that was shown so, cut to its width; "" for none."""
+    global _replaced
+    with LOCK:
+        if text or _replaced:
+            _replaced = bool(text)
+            write(sys.stdout, _ERASED + printable(text)[: shutil.get_terminal_size().columns - 1])
 
 
 def steady(say: Callable[[str], None]) -> Callable[[str], None]:

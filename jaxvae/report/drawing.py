@@ -12,12 +12,13 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 from matplotlib.figure import Figure
 
 from jaxvae import files
+from jaxvae.parallel import live
 from jaxvae.parallel.machine import num_cores
 from jaxvae.report import style
 from jaxvae.report.plots import PLOTS
@@ -51,13 +52,16 @@ def draw_all(names: Sequence[str], results: Results, directory: pathlib.Path) ->
     is drawn here, as all is where it does not even start.
     """
     waiting, found = collections.deque(names), {}
-    with _another(waiting, results, directory, found):
-        _draw_here(waiting, results, directory, found)
-    _draw_here(waiting, results, directory, found)  # what the other process has given back
+    with live.line("drawing", len(names), "figures") as tick:
+        with _another(waiting, results, directory, found, tick):
+            _draw_here(waiting, results, directory, found, tick)
+        _draw_here(waiting, results, directory, found, tick)  # what the other process has given back
     return {label: path for name in names for label, path in found[name].items()}
 
 
-def _draw_here(waiting: collections.deque, results: Results, directory: pathlib.Path, found: dict) -> None:
+def _draw_here(
+    waiting: collections.deque, results: Results, directory: pathlib.Path, found: dict, tick: Callable[[int], None]
+) -> None:
     while waiting:
         name = waiting.popleft()
         found[name] = {}
@@ -66,11 +70,16 @@ def _draw_here(waiting: collections.deque, results: Results, directory: pathlib.
         except Exception:
             # Hours of training stand behind these results; one picture that fails must not cost the others.
             logging.getLogger(__name__).exception("The plot %r failed and is left out of the report.", name)
+        tick(1)
 
 
 @contextlib.contextmanager
 def _another(
-    waiting: collections.deque, results: Results, directory: pathlib.Path, found: dict[str, dict[str, pathlib.Path]]
+    waiting: collections.deque,
+    results: Results,
+    directory: pathlib.Path,
+    found: dict[str, dict[str, pathlib.Path]],
+    tick: Callable[[int], None],
 ) -> Iterator[None]:
     """Let another process draw what is waiting, from the end, until nothing is; wait for the plot it is at."""
     if len(waiting) < WORTHWHILE or num_cores() < 2 or not sys.executable:
@@ -86,7 +95,7 @@ def _another(
         yield
         return
     try:
-        asking = threading.Thread(target=_ask, args=(other, waiting, results, directory, found), daemon=True)
+        asking = threading.Thread(target=_ask, args=(other, waiting, results, directory, found, tick), daemon=True)
         asking.start()
         yield
         asking.join(LONGEST)
@@ -105,6 +114,7 @@ def _ask(
     results: Results,
     directory: pathlib.Path,
     found: dict[str, dict[str, pathlib.Path]],
+    tick: Callable[[int], None],
 ) -> None:
     """Hand plots to the other process, one at a time; give back the one that it fails at, and hand over no more."""
     name = None
@@ -121,6 +131,7 @@ def _ask(
             _write(other.stdin, name)
             labels = pickle.load(other.stdout)
             found[name], name = {label: directory / f"{label}.png" for label in labels}, None
+            tick(1)
     if name is not None:
         waiting.append(name)
 

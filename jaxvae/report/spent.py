@@ -21,6 +21,7 @@ _MEANING = {
     "save": "checkpoints, the wait for the last one of each wave",
     "encode": "codes and losses of the whole evaluation set",
     "score": "all metrics of all lanes",
+    "log": "loggers of --log_to",
     "show": "pictures of the lanes on show",
     "draw": "figures",
     "write": "tables",

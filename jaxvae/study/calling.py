@@ -17,7 +17,7 @@ from jaxvae.asked import axes, spec
 from jaxvae.asked.declared import every_size
 from jaxvae.data import Dataset
 from jaxvae.data.arrays import numbered_as
-from jaxvae.parallel import hosts
+from jaxvae.parallel import hosts, live, terminal
 from jaxvae.study.running import Job, check, check_named, check_split, run
 from jaxvae.study.sweep import Sweep
 from jaxvae.training import loop
@@ -81,18 +81,20 @@ def train(
         plugins: files and modules to run first (see jaxvae.load_plugins).
         say: prints a line; None for silence.
         **settings: fields of a spec by name (steps=, batch_size=, latent_dim=, lr=, likelihood=, dtype=, metrics=,
-            hold_out=, validation=, eval_every=, lanes=, max_lanes=, …), and sizes that objectives and architectures
-            declare (critic_width=, …).
+            hold_out=, validation=, eval_every=, log_to=, lanes=, max_lanes=, …), and sizes that objectives and
+            architectures declare (critic_width=, …).
 
     Raises:
         InputError: what was given, what is legal, what to change; before anything is compiled.
         KeyboardInterrupt: it was interrupted; what was trained is saved, and the message says where.
     """
+    heard = live.heard_by(say and terminal.steady(say))
     say = say or (lambda line: None)
     chosen = _spec(objective, architecture, sweep or {}, names(plugins), settings)
     given = {"factors": factors, "labels": labels, "factor_names": factor_names}
     others = {"factors": eval_factors, "labels": eval_labels, "factor_names": factor_names}
-    job = job_on(chosen, data, given, eval_data, others)
+    with heard:
+        job = job_on(chosen, data, given, eval_data, others)
     look_up("resume_from", resume_from, dict.fromkeys(("latest", "last_good")))
     how = {"resume": resume, "overwrite": overwrite, "extend": extend, "go_back": resume_from == "last_good"}
     if workdir is not None:
@@ -177,6 +179,8 @@ def fields_and_sizes(settings: Mapping[str, Any], function: str) -> tuple[dict[s
     plain = dict(settings)
     if plain.get("metrics") is not None:
         plain["metrics"] = names(plain["metrics"])
+    if "log_to" in plain:
+        plain["log_to"] = tuple(dict.fromkeys(filter(None, names(plain["log_to"] or ()))))
     plain = {name: _plain(name, value) for name, value in plain.items()}
     fields = {name: value for name, value in plain.items() if name in SETTINGS}
     return fields, {name: value for name, value in plain.items() if name not in SETTINGS}

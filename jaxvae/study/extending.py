@@ -8,7 +8,7 @@ from jaxvae import plugins
 from jaxvae.asked import extending, spec
 from jaxvae.data import DATASETS
 from jaxvae.study import calling
-from jaxvae.study.running import Job, checked
+from jaxvae.study.running import Job, checked, completed
 from jaxvae.study.sweep import Sweep
 from jaxvae.types import InputError
 from jaxvae.workdir.records import read_spec
@@ -62,7 +62,7 @@ def _job(sweep: Sweep, asked: spec.Spec, data: Any, beside: Mapping[str, Any]) -
         told = [name for name, value in beside.items() if value is not None]
         raise InputError(f"{', '.join(told)} go with images in memory; give those as data=")
     if data is None and sweep._job is not None:
-        return checked(sweep._job._replace(spec=spec.complete(asked), command=calling.in_short(asked)))
+        return checked(sweep._job._replace(spec=completed(asked), command=calling.in_short(asked)))
     if data is None and asked.dataset not in DATASETS:
         raise InputError(
             f"the sweep in {sweep.path} was trained on images in memory ({asked.dataset!r}), which are not kept; "

@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxvae import data, evaluate, ledger, plugins, report
+from jaxvae import data, evaluate, ledger, loggers, plugins, report
 from jaxvae.asked import schedules, spec
-from jaxvae.data import Dataset, rules
+from jaxvae.data import Dataset, rules, telling
 from jaxvae.evaluate import ahead
 from jaxvae.lane import seeing
-from jaxvae.parallel import compiling, hosts, terminal
+from jaxvae.parallel import compiling, hosts, live, terminal
 from jaxvae.parallel.machine import device_name
-from jaxvae.study import noting
+from jaxvae.study import noting, watching
 from jaxvae.study.sweep import Sweep
 from jaxvae.training import loop, memory
 from jaxvae.types import InputError, Results, in_32_bits, look_up
@@ -26,6 +26,8 @@ from jaxvae.version import __version__
 from jaxvae.words import printable
 from jaxvae.workdir import claiming, plan, tables
 from jaxvae.workdir.records import WorkdirError, read_run, read_spec
+
+telling.draw_by(live.line)
 
 
 class Job(NamedTuple):
@@ -57,10 +59,7 @@ def check(chosen: spec.Spec, train: Dataset, evaluation: Dataset, *, evaluated_o
     Raises:
         InputError: what was given, what is legal, what to change.
     """
-    try:
-        chosen = spec.complete(chosen)
-    except InputError as error:
-        raise InputError(f"{error} {plugins.missing(chosen)}".rstrip()) from None
+    chosen = completed(chosen)
     if chosen.hold_out:
         train = rules.without(train, chosen.hold_out)
         evaluated_on = f"{evaluated_on}, with those that are held out"
@@ -80,6 +79,19 @@ def checked(job: Job) -> Job:
     return job._replace(groups=groups)
 
 
+def completed(chosen: spec.Spec) -> spec.Spec:
+    """Return the spec with all its sizes, everything that it names of tables of its own known.
+
+    Raises:
+        InputError: as `check`.
+    """
+    try:
+        loggers.check(chosen.log_to)
+        return spec.complete(chosen)
+    except InputError as error:
+        raise InputError(f"{error} {plugins.missing(chosen)}".rstrip()) from None
+
+
 @in_32_bits
 def check_named(chosen: spec.Spec, command: str) -> Job:
     """Return the job on the data set that a spec names, loaded.
@@ -88,6 +100,7 @@ def check_named(chosen: spec.Spec, command: str) -> Job:
         InputError: as `check`, or the data set is not there.
     """
     source = look_up("data set", chosen.dataset, data.DATASETS)
+    chosen = completed(chosen)  # before images are decoded, which may take minutes
     with ledger.part("data"):
         train = data.load(chosen.dataset, "train", chosen.data_dir)
     if chosen.validation:
@@ -140,10 +153,11 @@ def run(
         InputError: a single lane does not fit into memory, or memory has run out later.
     """
     check_name(path)
+    say = terminal.steady(say)
     try:
-        with ledger.opened():
-            how = {"resume": resume, "overwrite": overwrite, "extend": extend}
-            return _run(job, path, how, go_back, terminal.steady(say))
+        how = {"resume": resume, "overwrite": overwrite, "extend": extend}
+        with ledger.opened(), live.heard_by(say):
+            return _run(job, path, how, go_back, say)
     except Exception as error:
         if isinstance(error, InputError) or not memory.is_exhausted(error):
             raise
@@ -175,10 +189,13 @@ def _run(job: Job, path: pathlib.Path, how: dict[str, Any], go_back: bool, say: 
         meanwhile = ahead.begin(job.groups, job.spec.metrics, job.evaluation, others)
         if job.spec.hold_out:  # lanes are scored on seen and on unseen images apart, by other programs
             meanwhile = iter(())
-        trained = loop.fit(job.spec, job.groups, job.train, path, say, watch, go_back=go_back, meanwhile=meanwhile)
+        told = stack.enter_context(watching.opened(job.spec, job.groups, path, say))
+        how = {"go_back": go_back, "meanwhile": meanwhile, "listener": told}
+        trained = loop.fit(job.spec, job.groups, job.train, path, say, watch, **how)
         facts = _environment(job, path, num_lanes, started, trained) | {"evaluated_on": job.evaluated_on}
         results = evaluate.evaluate(Sweep(path), job.evaluation, facts, say, trained_on=others)
         hosts.by_first(publish, results, path, say)
+        told.finish(lambda: watching.finals(results))
     return Sweep(path, results=results, data=job.evaluation, job=job)
 
 

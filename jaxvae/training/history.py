@@ -3,7 +3,7 @@
 import contextlib
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,8 +14,32 @@ from jaxvae.training import sweep
 from jaxvae.types import STALLED, Watch
 from jaxvae.workdir import logged, tables
 from jaxvae.workdir.checkpoint import Checkpoints
+from jaxvae.workdir.logged import Logged
 from jaxvae.workdir.plan import Plan
 from jaxvae.workdir.waves import Wave
+
+
+class Listener(Protocol):
+    """Hears in the first process what history.csv says, and never fails."""
+
+    def begin(self, kept: Logged, saved: Mapping[int, int]) -> None:
+        """Hear of the rows that are kept, and of {lane: step of its newest checkpoint}: training goes on from there."""
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Hear of new rows."""
+
+
+class Nobody:
+    """A listener to whom it is all the same."""
+
+    def begin(self, kept: Logged, saved: Mapping[int, int]) -> None:
+        """See Listener."""
+
+    def rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """See Listener."""
+
+
+NOBODY = Nobody()
 
 
 def open_table(groups: Sequence[Group], data: Dataset, path: pathlib.Path, watch: Watch | None) -> tables.Table:
@@ -35,8 +59,17 @@ def open_table(groups: Sequence[Group], data: Dataset, path: pathlib.Path, watch
     return tables.Table(path / "history.csv", dict.fromkeys(["lane", "step", *names, *there, *scores]))
 
 
-def cut_back(table: tables.Table, plan: Plan, path: pathlib.Path, spec: Spec, say: Callable[[str], None]) -> None:
+def cut_back(
+    table: tables.Table,
+    plan: Plan,
+    path: pathlib.Path,
+    spec: Spec,
+    say: Callable[[str], None],
+    listener: Listener = NOBODY,
+) -> None:
     """Leave only rows that the checkpoints of a plan know, and say which are gone; begin the file where there is none.
+
+    A listener hears of those that are left.
 
     Raises:
         CheckpointError: a checkpoint is damaged.
@@ -53,6 +86,7 @@ def cut_back(table: tables.Table, plan: Plan, path: pathlib.Path, spec: Spec, sa
     lacking = logged.gone(kept, spec.log_every, spec.steps, stops)
     if found.problem or lacking:
         say(f"{found.problem}{': ' if found.problem and lacking else ''}{lacking or '; left out'}")
+    listener.begin(kept, {lane: step for lane, (step, _) in stops.items()})
 
 
 def rows(wave: Wave, step: int, columns: dict[str, np.ndarray]) -> Iterator[dict[str, Any]]:

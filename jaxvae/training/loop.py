@@ -52,6 +52,7 @@ class Run:
     stop: StopSignals
     say: Callable[[str], None]
     meanwhile: Iterator[None]  # the host's work while devices are at theirs, a piece at a time
+    listener: history.Listener = history.NOBODY  # hears what the history says
 
     def is_due(self, every: int, step: int) -> bool:
         """Return whether something that is done every so many steps, and at the last one, is done at this step."""
@@ -73,6 +74,7 @@ def fit(
     *,
     go_back: bool = False,
     meanwhile: Iterable[None] = (),
+    listener: history.Listener = history.NOBODY,
 ) -> bool:
     """Train every lane of a sweep to spec.steps, going on from what the workdir holds.
 
@@ -87,6 +89,7 @@ def fit(
         watch: called every spec.eval_every steps and at the last one; what it gives goes into history.csv.
         go_back: whether a wave whose newest checkpoint is damaged goes on from the one before it.
         meanwhile: what the host can do while the devices are at work, a piece at a time, each of a second or less.
+        listener: hears in the first process what history.csv says, as it is written.
 
     Returns:
         Whether anything was left to train.
@@ -103,8 +106,8 @@ def fit(
         plan = Plan.take_up(groups, data, path, say, go_back=go_back)
         watch = watch if spec.eval_every else None
         table = history.open_table(groups, data, path, watch)
-        history.cut_back(table, plan, path, spec, say)
-        run = Run(spec, data, path, plan, table, watch, stop, terminal.steady(say), iter(()))
+        history.cut_back(table, plan, path, spec, say, listener)
+        run = Run(spec, data, path, plan, table, watch, stop, terminal.steady(say), iter(()), listener)
         if compiling.is_worthwhile():
             run.meanwhile = itertools.chain(_compile_others(run), meanwhile)
         return _train(run)
@@ -188,7 +191,7 @@ def _halve(run: Run, number: int, reason: str) -> None:
         raise placing.too_large(failed.group.program, *placing.least(failed.group.program))
     run.say(f"out of memory with {failed.size} lanes at a time ({reason}): going on with {-(-failed.size // 2)}")
     run.plan.halve(number)
-    history.cut_back(run.history, run.plan, run.path, run.spec, run.say)
+    history.cut_back(run.history, run.plan, run.path, run.spec, run.say, run.listener)
 
 
 @dataclasses.dataclass
@@ -304,7 +307,7 @@ def _go_on(run: Run, underway: _Underway) -> None:
         terminal.write(sys.stderr, "\nstopping: saving what is trained (once more to stop at once)\n")
     if columns := _measure(run, underway):
         # Before the state is saved: a checkpoint has all its rows, and no row is written twice.
-        _record(run, history.rows(underway.wave, underway.step, columns))
+        _record(run, list(history.rows(underway.wave, underway.step, columns)))
     underway.progress.show(underway.step, num, spent, underway.status[: len(underway.wave.lanes)])
     if save_due or asked_to_stop or underway.step == run.spec.steps:
         with ledger.part("save"):
@@ -315,8 +318,8 @@ def _go_on(run: Run, underway: _Underway) -> None:
         raise Interrupted(asked_to_stop)
 
 
-def _record(run: Run, rows: Iterator[dict[str, Any]]) -> None:
-    """Write rows of the history.
+def _record(run: Run, rows: list[dict[str, Any]]) -> None:
+    """Write rows of the history, and let be heard of them.
 
     Raises:
         WorkdirError: the disk is full, say.
@@ -328,6 +331,8 @@ def _record(run: Run, rows: Iterator[dict[str, Any]]) -> None:
             f"cannot write to {run.history.path} ({error.strerror or error}); "
             "free space there, and the same command goes on from the last checkpoint"
         ) from error
+    if hosts.is_first():
+        run.listener.rows(rows)
 
 
 def _take_steps(underway: _Underway, num: int, meanwhile: Iterator[None]) -> float:

@@ -1,12 +1,12 @@
 """What is said of a wave while it trains. Knows no device."""
 
-import sys
 import time
 from collections.abc import Callable
 
 import numpy as np
 
 from jaxvae.parallel import terminal
+from jaxvae.parallel.live import clock
 
 
 class Progress:
@@ -33,15 +33,6 @@ class Progress:
         done = f"step {step:,}/{self.steps:,}  {self._rate:,.0f} lane-steps/s  ETA {clock(left)}"
         line = f"{done}{losses}{lost}"
         if self._live:
-            terminal.write(sys.stdout, "\r\x1b[2K" + line + ("\n" if step == self.steps else ""))
+            (terminal.line if step == self.steps else terminal.replace)(line)
         else:
             self.say("  " + line)
-
-
-def clock(seconds: float) -> str:
-    """Return seconds as "1:02:03", "2:03" or "3 s"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

@@ -8,6 +8,7 @@ WORKDIR/spec.json        the resolved spec; its presence makes a folder a workdi
         history.csv      a row a lane and step at which it was logged or scored
         results.csv      a row a lane: hypers, status, scores
         figures/ report.html
+        logs/            what loggers keep of the sweep, a folder each (--log_to)
 """
 
 import contextlib
@@ -28,7 +29,7 @@ from jaxvae.parallel.stopping import Interrupted
 from jaxvae.workdir import mended, tables
 from jaxvae.workdir.records import WorkdirError, read_spec
 
-OWNED = ("checkpoints", "figures", "spec.json", "run.json", "history.csv", "results.csv", "report.html")
+OWNED = ("checkpoints", "figures", "logs", "spec.json", "run.json", "history.csv", "results.csv", "report.html")
 """All that a sweep writes into its folder besides the lock; nothing else is ever touched."""
 
 

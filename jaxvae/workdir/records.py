@@ -69,12 +69,12 @@ def _no_number(name: str) -> Any:
 
 _SIZE = either(listed(whole(0)), whole(0))
 _GENERATION = record({"objectives": listed(text, 1), "architectures": listed(text, 1), "sweep": listed(text)})
-_LATER = ("sizes", "hold_out", "validation", "plugins", "extends")
+_LATER = ("sizes", "hold_out", "validation", "plugins", "extends", "log_to")
 """Fields that the first version did not have."""
 FIELDS: dict[str, Part] = {
     **dict.fromkeys(("dataset", "likelihood", "dtype", "lanes"), text),
     **dict.fromkeys(("objectives", "architectures"), listed(text, 1)),
-    **dict.fromkeys(("sweep", "hold_out", "plugins"), listed(text)),
+    **dict.fromkeys(("sweep", "hold_out", "plugins", "log_to"), listed(text)),
     **dict.fromkeys(("latent_dim", "batch_size", "steps", "log_every"), whole(1)),
     **dict.fromkeys(("seed", "eval_every"), whole(0)),
     **dict.fromkeys(("lr", "validation", "save_seconds"), number),

@@ -13,6 +13,7 @@ import tiny_data
 from jaxvae.data import DataError, DataNotFoundError, cache, load, lookup, pictures
 from jaxvae.data.celeb_a import ATTRIBUTES, PARTITIONS
 from jaxvae.data.grid import assemble
+from jaxvae.parallel import live
 from jaxvae.parallel.lanes import make_mesh, put_everywhere
 
 SHOWN = np.arange(3, 15)  # the images that `write_celeb_a` writes; its lists name 1 … 20, the last one first
@@ -181,10 +182,10 @@ def test_what_is_said_is_said_once(faces, caplog):
 def test_a_long_decoding_says_how_long_it_takes(faces, caplog, monkeypatch):
     caplog.set_level("INFO", logger="jaxvae.data")
     monkeypatch.setattr(pictures, "_CHUNK", 4)
-    monkeypatch.setattr(pictures, "_SECONDS", 0)
+    monkeypatch.setattr(live, "PLAIN", 0)
     load("celeb_a", "all", faces)
-    said = [record.getMessage() for record in caplog.records if "about" in record.getMessage()]
-    assert [f"{done} of 12, about" in line for done, line in zip((4, 8, 12), said, strict=True)] == [True] * 3
+    said = [record.getMessage() for record in caplog.records if "ETA" in record.getMessage()]
+    assert [f"  {done}/12 pictures  " in line for done, line in zip((4, 8, 12), said, strict=True)] == [True] * 3
 
 
 # --- what TFDS prepared ----------------------------------------------------------------------------------------------

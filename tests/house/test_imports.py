@@ -14,7 +14,7 @@ FLOORS = [
     {"lane"},
     {"asked"},
     {"workdir"},
-    {"training"},
+    {"training", "loggers"},
     {"saved"},
     {"evaluate", "navigate"},
     {"report"},
