@@ -2,6 +2,7 @@
 
 jaxvae                                          the quickstart, on any CPU
 jaxvae --flagfile=experiments/NAME.flags        a study
+jaxvae explore WORKDIR                          turn the latents of what was trained, in the browser
 jaxvae --list                                   all there is to choose from, with its numbers and their ranges
 """
 
@@ -356,7 +357,9 @@ def _run() -> None:
         sys.exit(130)
 
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "explore": ("jaxvae.explore.__main__", "turn a model's latents in the browser"),
+}
 """What `jaxvae NAME …` does besides training: NAME -> (module with main(arguments) -> exit code, in a few words)."""
 
 
