@@ -41,7 +41,7 @@ CHOOSING = ("flagfile", "dataset", "objective", "architecture", "sweep")
 OF_A_FINISHED_SWEEP = ("metrics", "resume", "data_dir")  # beside a workdir alone they speak of what lies there
 OF_SPEC = (  # flags that are fields of the spec as they are
     *("dataset", "data_dir", "likelihood", "latent_dim", "batch_size", "dtype", "steps", "lr", "seed"),
-    *("validation", "log_every", "eval_every", "lanes", "save_seconds"),
+    *("validation", "log_every", "eval_every", "lanes", "save_seconds", "figure_format"),
 )
 
 flags.DEFINE_list("objective", list(DEFAULT.objectives), "Objectives, each a name or terms joined by '+'; see --list.")
@@ -90,6 +90,11 @@ flags.DEFINE_string(
     "max_lanes", DEFAULT.max_lanes, "Most lanes trained at the same time, or auto: as memory allows; more go in waves."
 )
 flags.DEFINE_float("save_seconds", DEFAULT.save_seconds, "Least seconds between two checkpoints.")
+flags.DEFINE_list(
+    "figure_format",
+    list(DEFAULT.figure_format),
+    "Files of figures/: png, pdf and svg, several separated by commas; PNG, which the report shows, is always there.",
+)
 flags.DEFINE_list("plugins", [], "Files (my_terms.py) and modules (my_package.terms) to run first; they add to tables.")
 flags.DEFINE_bool(
     "quick",

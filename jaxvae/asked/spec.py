@@ -52,10 +52,13 @@ class Spec:
     max_lanes: int | str = dataclasses.field(default="auto", metadata={"how": True})  # "auto": what fits into memory
     save_seconds: float = dataclasses.field(default=15.0, metadata={"how": True})
     plugins: tuple[str, ...] = dataclasses.field(default=(), metadata={"how": True})  # what else must be loaded
+    figure_format: tuple[str, ...] = dataclasses.field(default=("png",), metadata={"how": True})  # PNG is always there
 
     def __post_init__(self):
         object.__setattr__(self, "sizes", Sizes(self.sizes))
         object.__setattr__(self, "hold_out", rules.listed(self.hold_out))
+        formats = self.figure_format.split(",") if isinstance(self.figure_format, str) else self.figure_format
+        object.__setattr__(self, "figure_format", checking.figure_formats(formats))
         if isinstance(self.data_dir, os.PathLike):
             object.__setattr__(self, "data_dir", os.fspath(self.data_dir))
 
@@ -68,6 +71,7 @@ class Spec:
             "sizes": {name: list(v) if isinstance(v, tuple) else v for name, v in self.sizes.items()},
             "hold_out": list(self.hold_out),
             "plugins": list(self.plugins),
+            "figure_format": list(self.figure_format),
             "metrics": None if self.metrics is None else list(self.metrics),
             "sweep": [str(axis) for axis in self.sweep],
         }

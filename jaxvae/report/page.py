@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from jaxvae.report import document, reading, spent, tables, wording
+from jaxvae.report import document, moving, reading, spent, tables, wording
 from jaxvae.report.plots import PLOTS
 from jaxvae.report.summary import summary
 from jaxvae.types import Results
@@ -23,7 +23,7 @@ def write_report(
     Args:
         results: the finished sweep.
         path: of the page, usually WORKDIR/report.html.
-        figures: {name: path of a PNG} as `save_figures` returns them; they are copied into the page.
+        figures: {name: path of a PNG, WebP or GIF} as `save_figures` returns them; they are copied into the page.
     """
     sections = [_figure_sections(figures), _methods(results), _settings(results), _lanes(results), _omitted(results)]
     sections += [_spec(results), _spent(results), _environment(results)]
@@ -54,6 +54,8 @@ def _figure_sections(figures: Mapping[str, str | os.PathLike[str]]) -> list[docu
         for name in names:
             alt = heading if name == owner else f"{heading}: {name[len(owner) + 1 :].replace('_', ' ')}"
             pictures[alt] = pathlib.Path(figures[name]).read_bytes()
+        if any(name.endswith(moving.MOVING) for name in names):
+            caption = f"{caption} {moving.CAPTION}"
         sections.append((f"figure-{escape(owner)}", heading, document.figure(pictures, caption)))
     return sections
 

@@ -67,7 +67,7 @@ def _no_number(name: str) -> Any:
 # spec.json
 
 _SIZE = either(listed(whole(0)), whole(0))
-_LATER = ("sizes", "hold_out", "validation", "plugins")
+_LATER = ("sizes", "hold_out", "validation", "plugins", "figure_format")
 """Fields that the first version did not have."""
 FIELDS: dict[str, Part] = {
     **dict.fromkeys(("dataset", "likelihood", "dtype", "lanes"), text),
@@ -78,6 +78,7 @@ FIELDS: dict[str, Part] = {
     **dict.fromkeys(("lr", "validation", "save_seconds"), number),
     "data_dir": either(null, text),
     "metrics": either(null, listed(text)),
+    "figure_format": listed(one_of(("png", "pdf", "svg"))),
     "max_lanes": either(one_of(("auto",)), whole(1)),
     "sizes": mapping(_SIZE),
 }
