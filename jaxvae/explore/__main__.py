@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         help="address to listen at (default %(default)s, which only this machine can reach; at any other one whoever "
         "reaches it can turn the latents)",
     )
-    parser.add_argument("--port", type=_port, help="port; 0 for any that is free. Default: the first free one from 7860")
+    parser.add_argument("--port", type=_port, help="port; 0 for any free one. Default: the first free one from 7860")
     parser.add_argument("--plugins", action="append", default=[], metavar="A,B,…", help="plug-ins that a sweep needs")
     return parser
 

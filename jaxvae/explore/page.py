@@ -1,4 +1,4 @@
-"""The page: sliders, menus and pictures, and what happens when one is touched. Knows no model; the only one to know Gradio.
+"""The page: sliders, menus and pictures, and what happens when one is touched. Knows Gradio, and no model.
 
 Every frame is worked out from what stands on the page and from nothing else, so that events may come in any order.
 Frames pass Gradio's queue by: a hand on a slider sends dozens a second, of which those that come too late are left out.
@@ -217,7 +217,8 @@ def _table(desk: Desk, lane: gr.Dropdown, renewed: Callable, started: gr.State, 
     listed = desk.shelf.choices[:MOST_ROWS]
     rows = [[choice.name, *(_cell(choice.facts.get(name)) for name in desk.shelf.columns)] for choice in listed]
     left_out = len(desk.shelf.choices) - len(listed)
-    words = "all lanes and their scores; a click on a row takes it" + f" ({left_out} more are in the menu)" * (left_out > 0)
+    words = "all lanes and their scores; a click on a row takes it"
+    words += f" ({left_out} more are in the menu)" * (left_out > 0)
     with gr.Accordion(words, open=False):
         table = gr.Dataframe(
             rows,

@@ -39,7 +39,9 @@ def bind(host: str, port: int | None) -> socket.socket:
             if port is None and error.errno == errno.EADDRINUSE:
                 continue
             where = f"--host={host}" if error.errno == errno.EADDRNOTAVAIL else f"--port={number}"
-            raise InputError(f"{where} cannot be had ({error.strerror}); leave out --port for one that is free") from None
+            raise InputError(
+                f"{where} cannot be had ({error.strerror}); leave out --port for one that is free"
+            ) from None
         return found
     raise InputError(f"no port of {host} is free")
 

@@ -1,8 +1,8 @@
 """From a model, a code and what was turned to pictures and their captions. Pure; knows no page and no folder.
 
-What is turned is a latent, a label that the model is told, or the direction of an attribute. Latents are said in standard
-deviations of the prior from its mean, as `Model.traverse` has them, and directions in steps of one standard deviation of
-codes, as `jaxvae.navigate.edit` has them; steps come on top of what the latents say.
+What is turned is a latent, a label that the model is told, or the direction of an attribute. Latents are said in
+standard deviations of the prior from its mean, as `Model.traverse` has them, and directions in steps of one standard
+deviation of codes, as `jaxvae.navigate.edit` has them; steps come on top of what the latents say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -136,7 +136,7 @@ def look_at(model: Model, data: Dataset) -> Known:
 
 
 def order(known: Known | None, num: int) -> tuple[list[int], list[int]]:
-    """Return the latents that say something, largest KL first, and those that do not; as they come where it is unknown."""
+    """Return the latents that say something, largest KL first, and those that do not; all where it is unknown."""
     if known is None:
         return list(range(num)), []
     by_kl = np.argsort(-np.nan_to_num(known.kl), kind="stable").tolist()

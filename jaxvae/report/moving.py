@@ -45,7 +45,7 @@ def save_all(results: Results, directory: pathlib.Path) -> dict[str, pathlib.Pat
 
 
 def frames(results: Results, showcase: Showcase) -> list[Image.Image]:
-    """Return a frame for each value, to the last and back again: the latents that the still figure shows, in its order."""
+    """Return a frame for each value, there and back: the latents that the still figure shows, in its order."""
     order = images.rows_shown(showcase)
     grid = np.asarray(showcase.traversals)[order]
     grid = np.round(255 * np.clip(np.nan_to_num(grid), 0.0, 1.0)).astype(np.uint8)

@@ -59,7 +59,7 @@ _RC = {
     "svg.hashsalt": "jaxvae",
 }
 VECTORS = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-"""Formats of figures that stay sharp at any size, with what is left out of each so that equal figures are equal files."""
+"""Formats that stay sharp at any size, with what is left out of each so that equal figures are equal files."""
 
 
 def styled(plot: Callable[..., Any]) -> Callable[..., Any]:

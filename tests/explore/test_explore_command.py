@@ -1,4 +1,4 @@
-"""The command says in one line what it cannot do, before anything is opened; and what the page makes of what is touched."""
+"""The command says in one line what it cannot do; and what the page makes of what is touched."""
 
 import re
 import socket

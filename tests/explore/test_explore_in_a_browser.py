@@ -1,4 +1,4 @@
-"""The page itself, in a real browser: it opens, a slider that is moved by hand changes the picture, nothing is fetched."""
+"""The page itself, in a real browser: a slider that is moved by hand changes the picture, nothing is fetched."""
 
 import os
 import pathlib
@@ -69,7 +69,8 @@ def pictures(page, bench: str = "left") -> list[str]:
 def changes(page, before: list[str], bench: str = "left") -> list[str]:
     """Wait until what is decoded is another picture; return all pictures."""
     page.wait_for_function(
-        "([bench, old]) => (document.querySelectorAll(`#${bench}-view img`)[1] ?? {}).src !== old", arg=[bench, before[1]]
+        "([bench, old]) => (document.querySelectorAll(`#${bench}-view img`)[1] ?? {src: old}).src !== old",
+        arg=[bench, before[1]],
     )
     return pictures(page, bench)
 

@@ -17,12 +17,12 @@ def test_lanes_stand_best_first_with_their_scores(explored):
     stock = shelf.stock([str(explored)])
     rows = {row["beta"]: row["mig"] for row in jaxvae.load_sweep(explored).results}
     best = max(rows, key=rows.get)
-    assert [choice.name for choice in stock.choices][0] == f"beta_vae beta={best:g}"
+    assert stock.choices[0].name == f"beta_vae beta={best:g}"
     assert f"mig {rows[best]:.3g}" in stock.choices[0].title
     assert stock.columns[0] == "beta" and "mig" in stock.columns
     assert len(stock.data) == 32 and stock.note == "" and stock.most_latents == 3
     one = shelf.stock([f"{explored}:beta=4", str(explored)])
-    assert [choice.name for choice in one.choices][0] == "beta_vae beta=4" and len(one.choices) == 3
+    assert one.choices[0].name == "beta_vae beta=4" and len(one.choices) == 3
 
 
 def test_a_lane_that_did_not_finish_stands_last_and_says_so(explored):

@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 from PIL import Image, features
+from test_report import fifty_latents, mixed
 
 import jaxvae
 from jaxvae.asked.spec import Spec, from_json
 from jaxvae.report import drawing, images, moving, page, saving, style
 from jaxvae.report.plots import PLOTS
 from jaxvae.types import InputError
-from test_report import fifty_latents, mixed
 from tiny_explored import squares
 
 
