@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         given = _parser().parse_args(arguments)
         if not given.models:
             raise InputError(f"no folder was given; give {opening.EXAMPLE}")
+        port = _port(given.port)
         os.environ.update(QUIET)
         try:
             from jaxvae.explore import page, serving
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         telling.show(_say)
         keep_compiled(None)
         plugins.load([name for text in given.plugins for name in text.split(",")])
-        listening = serving.bind(given.host, given.port)
+        listening = serving.bind(given.host, port)
         places = [part for text in given.models for part in opening.split(text)]
         stock = shelf.stock(places, given.dataset, given.data_dir)
         desk = Desk(stock, navigate.load(given.directions) if given.directions else None)
@@ -88,12 +89,14 @@ def _parser() -> argparse.ArgumentParser:
         help="address to listen at (default %(default)s, which only this machine can reach; at any other one whoever "
         "reaches it can turn the latents)",
     )
-    parser.add_argument("--port", type=_port, help="port; 0 for any free one. Default: the first free one from 7860")
+    parser.add_argument("--port", help="port; 0 for any free one. Default: the first free one from 7860")
     parser.add_argument("--plugins", action="append", default=[], metavar="A,B,…", help="plug-ins that a sweep needs")
     return parser
 
 
-def _port(text: str) -> int:
+def _port(text: str | None) -> int | None:
+    if text is None:
+        return None
     number = int(text) if text.isascii() and text.isdigit() else -1
     if not 0 <= number < 2**16:
         raise InputError(f"--port={text}: expected a whole number in 0 … 65535")

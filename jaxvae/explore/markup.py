@@ -9,7 +9,10 @@ import numpy as np
 from PIL import Image
 
 CSS = """
-.gradio-container { max-width: 1500px !important; margin: 0 auto !important; }
+.gradio-container { max-width: 1500px !important; width: 100%;
+  margin: 0 auto !important; }
+.dials .block { padding: .3rem .7rem !important; } .dials .form, .dials { gap: 0 !important; }
+#starts { align-items: center; } #from { flex: 0 0 auto; width: auto; } #from p { margin: 0; }
 .explore h1 { font-size: 1.25rem; margin: 0; } .explore p { margin: .2rem 0 0; opacity: .8; }
 .explore figure { margin: 0; } .explore figcaption { font-size: .8rem; opacity: .8; padding-top: .25rem; }
 .explore .pair { display: flex; gap: 1rem; } .explore .pair figure { flex: 1 1 0; min-width: 0; max-width: 340px; }

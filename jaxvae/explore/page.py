@@ -20,7 +20,7 @@ NOBODY = "—"
 MOST_ROWS = 1000
 AT_ONCE = {"queue": False, "show_progress": "hidden", "trigger_mode": "always_last", "api_visibility": "private"}
 IN_TURN = {"show_progress": "hidden", "api_visibility": "private"}
-RANGE = {"minimum": -REACH, "maximum": REACH, "step": 10.0**-DECIMALS, "value": 0.0}
+RANGE = {"minimum": -REACH, "maximum": REACH, "step": 10.0**-DECIMALS, "value": 0.0, "buttons": []}
 
 
 class Bench:
@@ -30,23 +30,28 @@ class Bench:
         """Lay out components, inside a gr.Blocks."""
         self._desk = desk
         room = min(desk.shelf.most_latents, MOST_DIALS)
-        with gr.Column(min_width=420, visible=False, elem_id=name) as self.column:
+        with gr.Column(min_width=440, visible=False, elem_id=name) as self.column:
             self.notes = gr.HTML(visible=False)
-            self.view = gr.HTML(elem_id=f"{name}-view")
-            self.latents = [gr.Slider(**RANGE, visible=False, elem_id=f"{name}-latent-{n}") for n in range(room)]
-            with gr.Accordion("", open=False, visible=False) as self.folder:
-                self.folded = [gr.Slider(**RANGE, visible=False) for _ in range(room)]
-            with gr.Accordion("labels", open=True, visible=False) as self.told:
-                self.labels = [
-                    gr.Dropdown(visible=False, elem_id=f"{name}-label-{n}")
-                    for n in range(min(desk.shelf.most_labels, MOST_LABELS))
-                ]
-            words = "directions of attributes, in steps on top of the latents"
-            with gr.Accordion(words, open=True, visible=False) as self.moving:
-                self.directions = [
-                    gr.Slider(**RANGE, visible=False, elem_id=f"{name}-direction-{n}")
-                    for n in range(desk.most_directions)
-                ]
+            with gr.Row():  # side by side where there is room, else one above the other
+                with gr.Column(min_width=440):
+                    self.view = gr.HTML(elem_id=f"{name}-view")
+                with gr.Column(min_width=440, elem_classes="dials"):
+                    self._lay_out_dials(desk, name, room)
+
+    def _lay_out_dials(self, desk: Desk, name: str, room: int) -> None:
+        self.latents = [gr.Slider(**RANGE, visible=False, elem_id=f"{name}-latent-{n}") for n in range(room)]
+        with gr.Accordion("", open=False, visible=False) as self.folder:
+            self.folded = [gr.Slider(**RANGE, visible=False) for _ in range(room)]
+        with gr.Accordion("labels", open=True, visible=False) as self.told:
+            self.labels = [
+                gr.Dropdown(visible=False, elem_id=f"{name}-label-{n}")
+                for n in range(min(desk.shelf.most_labels, MOST_LABELS))
+            ]
+        words = "directions of attributes, in steps on top of the latents"
+        with gr.Accordion(words, open=True, visible=False) as self.moving:
+            self.directions = [
+                gr.Slider(**RANGE, visible=False, elem_id=f"{name}-direction-{n}") for n in range(desk.most_directions)
+            ]
 
     @property
     def dials(self) -> list[Any]:
@@ -68,8 +73,8 @@ class Bench:
             values, labels = self._desk.shown(lane, started)
         except InputError as error:
             raise gr.Error(str(error), duration=None, print_exception=False) from None
-        shown = [(name, float(values[latent])) for latent, name in dials.latents]
-        folded = [(name, float(values[latent])) for latent, name in dials.folded]
+        shown = [(name, values[latent]) for latent, name in dials.latents]
+        folded = [(name, values[latent]) for latent, name in dials.folded]
         words = f"{len(folded)} latent{'s' * (len(folded) != 1)} below 0.01 nats"
         words += f"; {dials.left_out} more are not shown" * bool(dials.left_out)
         parts = [
@@ -141,7 +146,8 @@ class Bench:
 
 
 def _set(sliders: Sequence[gr.Slider], found: Sequence[tuple[str, float]]) -> list[Any]:
-    shown = [gr.update(visible=True, label=label, value=value) for label, value in found[: len(sliders)]]
+    rounded = [(label, round(float(value), DECIMALS)) for label, value in found[: len(sliders)]]
+    shown = [gr.update(visible=True, label=label, value=value) for label, value in rounded]
     return shown + [gr.update(visible=False)] * (len(sliders) - len(shown))
 
 
@@ -151,28 +157,32 @@ def build(desk: Desk, title: str) -> gr.Blocks:
     most = desk.num_images - 1
     with gr.Blocks(title=f"explore {title}", analytics_enabled=False, fill_width=True) as page:
         started = gr.State(desk.first())
-        said = str(desk.shelf.data) if desk.num_images else desk.shelf.note
+        data = desk.shelf.data
+        size = "" if data is None else f"{desk.num_images:,} images of {data.shape[0]} x {data.shape[1]}"
+        said = desk.shelf.note if data is None else f"{data.name}: {size}, numbered from 0 to {most}"
         gr.HTML(markup.head(title, [said]))
         with gr.Row():
-            left = gr.Dropdown(choices, value=choices[0][1], label="lane", scale=3, elem_id="lane")
+            left = gr.Dropdown(choices, value=choices[0][1], label="lane", elem_id="lane")
             right = gr.Dropdown(
-                [NOBODY, *choices], value=NOBODY, label="beside it", scale=3, elem_id="beside", visible=len(choices) > 1
+                [NOBODY, *choices], value=NOBODY, label="beside it", elem_id="beside", visible=len(choices) > 1
             )
+        with gr.Row(elem_id="starts"):
+            gr.HTML(markup.notes(["start from image"]), visible=desk.num_images > 0, min_width=110, elem_id="from")
             number = gr.Number(
                 desk.first()[1],
-                label=f"image, 0 to {most}",
+                label="image number",
                 precision=0,
                 minimum=0,
                 maximum=max(most, 0),
-                scale=1,
-                min_width=120,
+                min_width=160,
+                container=False,
                 visible=desk.num_images > 0,
                 elem_id="number",
             )
-            another = gr.Button("another one", min_width=90, visible=desk.num_images > 0, elem_id="another")
-            noise = gr.Button("from noise", min_width=90, elem_id="noise")
-            middle = gr.Button("prior's mean", min_width=90, elem_id="middle")
-            back = gr.Button("as it was", min_width=90, elem_id="back")
+            another = gr.Button("another one", size="md", min_width=110, visible=desk.num_images > 0, elem_id="another")
+            noise = gr.Button("from noise", size="md", min_width=110, elem_id="noise")
+            middle = gr.Button("prior's mean", size="md", min_width=110, elem_id="middle")
+            back = gr.Button("as it was", size="md", min_width=110, elem_id="back")
         with gr.Row():
             benches = (Bench(desk, "left"), Bench(desk, "right"))
         lanes = (left, right)

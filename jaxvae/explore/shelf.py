@@ -15,7 +15,7 @@ from jaxvae.saved.model import Model
 from jaxvae.saved.sweep import SavedSweep
 from jaxvae.types import InputError
 
-TOLD = ("mig", "dci_disentanglement", "factor_vae", "elbo", "reconstruction", "kl")
+TOLD = {"mig": "MIG", "dci_disentanglement": "DCI", "factor_vae": "FactorVAE score", "elbo": "ELBO"}
 """Scores that a choice is told by; the table of lanes has all."""
 
 
@@ -29,9 +29,10 @@ class Choice(NamedTuple):
     @property
     def title(self) -> str:
         """The name with the scores that tell most."""
-        told = [f"{name} {self.facts[name]:.3g}" for name in TOLD if isinstance(self.facts.get(name), float)]
+        scores = [(called, self.facts.get(name)) for name, called in TOLD.items()]
+        told = [f"{called} {value:.2g}" for called, value in scores if isinstance(value, float)]
         status = str(self.facts.get("status", "ok"))
-        return " · ".join([self.name, *([] if status == "ok" else [status]), *told[:4]])
+        return " · ".join([self.name, *([] if status == "ok" else [status]), *told[:3]])
 
 
 class Shelf(NamedTuple):
@@ -59,6 +60,8 @@ def stock(places: Sequence[str], dataset: str | None = None, data_dir: str | os.
     """
     choices: dict[str, Choice] = {}
     columns: dict[str, None] = {}
+    if twice := [place for number, place in enumerate(places) if place in places[:number]]:
+        raise InputError(f"{twice[0]} was given twice; give each folder once")
     sweeps, programs = [], []
     for place in places:
         folder = as_path("a model", place)
@@ -74,8 +77,6 @@ def stock(places: Sequence[str], dataset: str | None = None, data_dir: str | os.
             programs += [model.program for model in models.values()]
         for choice in found:
             name = choice.name if choice.name not in choices else f"{choice.name} ({place})"
-            if name in choices:
-                raise InputError(f"{place} was given twice; give each folder once")
             choices[name] = choice._replace(name=name)
     if not choices:
         raise InputError(f"no folder was given; give {opening.EXAMPLE}")

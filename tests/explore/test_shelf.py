@@ -18,7 +18,7 @@ def test_lanes_stand_best_first_with_their_scores(explored):
     rows = {row["beta"]: row["mig"] for row in jaxvae.load_sweep(explored).results}
     best = max(rows, key=rows.get)
     assert stock.choices[0].name == f"beta_vae beta={best:g}"
-    assert f"mig {rows[best]:.3g}" in stock.choices[0].title
+    assert f"MIG {rows[best]:.2g}" in stock.choices[0].title
     assert stock.columns[0] == "beta" and "mig" in stock.columns
     assert len(stock.data) == 32 and stock.note == "" and stock.most_latents == 3
     one = shelf.stock([f"{explored}:beta=4", str(explored)])

@@ -99,6 +99,7 @@ def test_noise_is_the_same_for_the_same_number_and_the_middle_is_the_priors(plai
     assert views.from_middle(told).labels.tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_a_hierarchy_keeps_its_lower_groups():
     deep = model("nvae", image_shape=(8, 8, 1), latent_dim=2)
     start, prior = views.from_image(deep, squares_data(), 0), views.prior_of(deep)
