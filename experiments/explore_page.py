@@ -18,12 +18,12 @@ import time
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 WATCH = """() => {
-  const view = document.querySelector('#left-view');
-  let last = view.querySelectorAll('img')[1].src, touched = 0;
+  const view = document.querySelector('#left-view'), now = () => view.querySelector('.now img');
+  let last = now().src, touched = 0;
   window.frames_seen = []; window.delays_seen = [];
   document.querySelector('#left-latent-0').addEventListener('input', () => { touched = performance.now(); }, true);
   new MutationObserver(() => {
-    const image = view.querySelectorAll('img')[1];
+    const image = now();
     if (image && image.src !== last) {
       last = image.src;
       window.frames_seen.push(performance.now());
@@ -42,13 +42,13 @@ def main() -> None:
     parser.add_argument("--picture", help="where to write the picture of the page")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long to drag")
     parser.add_argument("--dark", action="store_true", help="the page as dark as the night")
-    given = parser.parse_args()
+    given, others = parser.parse_known_args()  # --dataset=… and the like are for the page
     from playwright.sync_api import sync_playwright
 
     path = next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         sys.exit(f"no browser is there ({', '.join(BROWSERS)})")
-    command = [sys.executable, "-m", "jaxvae", "explore", *given.models, "--port=0"]
+    command = [sys.executable, "-m", "jaxvae", "explore", *given.models, *others, "--port=0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving, sync_playwright() as driver:
         try:
             address = next(found[0] for found in map(re.compile(r"http://\S+").match, serving.stdout) if found)
@@ -68,6 +68,7 @@ def main() -> None:
 
 def drag(page, seconds: float) -> None:
     """Drag the first slider to and fro, and print how often what is decoded has changed."""
+    page.wait_for_timeout(1000)  # until everything has its place
     box = page.locator("#left-latent-0 input[type=range]").bounding_box()
     y = box["y"] + box["height"] / 2
     page.mouse.move(box["x"] + box["width"] / 2, y)

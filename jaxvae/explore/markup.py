@@ -36,24 +36,23 @@ def png(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def tile(image: np.ndarray, caption: str, *, chosen: bool = False) -> str:
+def tile(image: np.ndarray, caption: str, kind: str = "") -> str:
     """Return an image over its caption; the browser enlarges it pixel by pixel."""
     data = base64.b64encode(png(image)).decode("ascii")
     picture = f'<img decoding="sync" alt="{escape(caption)}" src="data:image/png;base64,{data}">'
-    here = ' class="here"' if chosen else ""
-    return f"<figure{here}>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
+    return f'<figure class="{kind}">{picture}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
 def pair(original: np.ndarray | None, now: np.ndarray, captions: tuple[str, str]) -> str:
     """Return an image beside what is decoded now; where there is no image, that alone."""
     first = "" if original is None else tile(original, captions[0])
-    return f'<div class="explore"><div class="pair">{first}{tile(now, captions[1])}</div></div>'
+    return f'<div class="explore"><div class="pair">{first}{tile(now, captions[1], "now")}</div></div>'
 
 
 def strip(images: np.ndarray, captions: Sequence[str], here: int | None, heading: str) -> str:
     """Return images in a row under a heading, one of them marked."""
     tiles = "".join(
-        tile(image, caption, chosen=n == here) for n, (image, caption) in enumerate(zip(images, captions, strict=True))
+        tile(image, caption, "here" if n == here else "") for n, (image, caption) in enumerate(zip(images, captions, strict=True))
     )
     words = f'<div class="heading">{escape(heading)}</div>'
     return f'<div class="explore">{words}<div class="strip">{tiles}</div></div>'

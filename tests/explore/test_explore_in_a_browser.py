@@ -78,6 +78,7 @@ def changes(page, before: list[str], bench: str = "left") -> list[str]:
 def test_a_slider_that_is_moved_changes_the_picture(page):
     before = pictures(page)
     assert len(before) == 9
+    page.wait_for_timeout(1000)  # until everything has its place
     slider = page.locator("#left-latent-0 input[type=range]")
     box = slider.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
