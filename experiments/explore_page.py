@@ -95,14 +95,15 @@ def show(page, given: argparse.Namespace) -> None:
     """Write a picture of the page as somebody has left it."""
     if given.image is not None:
         page.locator("#number input").fill(str(given.image))
+        page.wait_for_timeout(2000)
     if given.beside:
-        page.locator("#beside input").fill(given.beside)
-        page.get_by_role("option").first.click()
+        page.locator("#beside input").click()
+        page.get_by_role("option").filter(has_text=given.beside).first.click()
         page.wait_for_selector("#right-view img", timeout=60_000)
     page.wait_for_timeout(1500)
     page.locator("#left-latent-0 input[type=range]").focus()
-    for _ in range(3):
-        page.keyboard.press("PageUp")
+    for _ in range(4):
+        page.keyboard.press("PageDown")
     page.wait_for_timeout(1000)
     height = page.evaluate("document.querySelector('.gradio-container').getBoundingClientRect().height")
     page.set_viewport_size({"width": 1300, "height": int(min(height, 1100))})

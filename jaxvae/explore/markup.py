@@ -52,7 +52,8 @@ def pair(original: np.ndarray | None, now: np.ndarray, captions: tuple[str, str]
 def strip(images: np.ndarray, captions: Sequence[str], here: int | None, heading: str) -> str:
     """Return images in a row under a heading, one of them marked."""
     tiles = "".join(
-        tile(image, caption, "here" if n == here else "") for n, (image, caption) in enumerate(zip(images, captions, strict=True))
+        tile(image, caption, "here" if n == here else "")
+        for n, (image, caption) in enumerate(zip(images, captions, strict=True))
     )
     words = f'<div class="heading">{escape(heading)}</div>'
     return f'<div class="explore">{words}<div class="strip">{tiles}</div></div>'
