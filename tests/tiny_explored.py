@@ -45,6 +45,7 @@ def explored(tmp_path_factory):
             batch_size=8,
             lr=3e-3,
             metrics="mig",
+            figure_format="png,pdf",
             workdir=folder / "sweep",
             say=lambda line: None,
         )

@@ -9,11 +9,11 @@ from PIL import Image, features
 from test_report import fifty_latents, mixed
 
 import jaxvae
+from jaxvae import evaluate
 from jaxvae.asked.spec import Spec, from_json
 from jaxvae.report import drawing, images, moving, page, saving, style
 from jaxvae.report.plots import PLOTS
 from jaxvae.types import InputError
-from tiny_explored import squares
 
 
 @pytest.fixture(scope="module")
@@ -106,11 +106,8 @@ def test_a_format_that_there_is_not_is_refused_in_a_line(given):
     assert "\n" not in str(raised.value)
 
 
-def test_a_sweep_is_drawn_in_the_formats_it_was_trained_with(tmp_path, monkeypatch):
-    monkeypatch.setattr(saving, "PLOTS", {"kl_map": PLOTS["kl_map"]})
-    sweep = jaxvae.train(
-        squares()[0], objective="vae", architecture="mlp", steps=2, latent_dim=2, batch_size=8, metrics="active_units",
-        figure_format="pdf", workdir=tmp_path / "x", say=None,
-    )  # fmt: skip
-    assert {file.name for file in (sweep.path / "figures").iterdir()} == {"kl_map.png", "kl_map.pdf"}
-    assert jaxvae.load_sweep(sweep.path).spec["figure_format"] == ["pdf"]
+def test_a_sweep_is_drawn_in_the_formats_it_was_trained_with(explored, tmp_path):
+    sweep = jaxvae.load_sweep(explored)
+    assert sweep.spec["figure_format"] == ["png", "pdf"]
+    drawing.draw("scores", evaluate.from_table(sweep), tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"scores.png", "scores.pdf"}
