@@ -81,7 +81,7 @@ class Bench:
             gr.update(visible=True),
             gr.update(value=markup.notes(dials.notes), visible=bool(dials.notes)),
             self.seen(lane, started, turned(dict(enumerate(values)), {}, {}, self._first(lane))),
-            gr.update(visible=bool(folded), label=words),
+            gr.update(visible=bool(folded or dials.left_out), label=words),
             gr.update(visible=bool(dials.labels)),
             gr.update(visible=bool(dials.directions)),
             *_set(self.latents, shown),
@@ -140,7 +140,8 @@ class Bench:
         captions = frame.captions
         if kind == "label":
             captions = [dials.labels[number].called[int(value)] for value in captions]
-        return markup.pair(start.original, frame.picture, ("image", "decoded")) + markup.strip(
+        said = (f"image: {start.caption}" if start.caption else "image", "decoded")
+        return markup.pair(start.original, frame.picture, said) + markup.strip(
             frame.strip, captions, frame.here, f"{heading}, through {unit}"
         )
 
@@ -159,7 +160,7 @@ def build(desk: Desk, title: str) -> gr.Blocks:
         started = gr.State(desk.first())
         data = desk.shelf.data
         size = "" if data is None else f"{desk.num_images:,} images of {data.shape[0]} x {data.shape[1]}"
-        said = desk.shelf.note if data is None else f"{data.name}: {size}, numbered from 0 to {most}"
+        said = "" if data is None else f"{data.name}: {size}, numbered from 0 to {most}"
         gr.HTML(markup.head(title, [said]))
         with gr.Row():
             left = gr.Dropdown(choices, value=choices[0][1], label="lane", elem_id="lane")

@@ -10,6 +10,7 @@ from jaxvae import cli
 from jaxvae.explore import __main__ as command
 from jaxvae.explore import markup, shelf
 from jaxvae.explore.desk import Desk
+from jaxvae.navigate import load
 from tiny_navigation import model
 
 
@@ -98,6 +99,31 @@ def test_a_touched_slider_changes_what_is_decoded_and_not_the_image(bench):
     assert pictures(after)[0] == pictures(before)[0] and pictures(after)[1] != pictures(before)[1]
     assert pictures(after)[1] in pictures(after)[2:], "it is one of its own strip"
     assert sliders[0]["label"] in after
+
+
+def test_labels_and_directions_are_turned_like_latents(studied, tmp_path):
+    gradio = pytest.importorskip("gradio", reason="Gradio, which serves the page, is not installed")
+    from jaxvae.explore.page import Bench, build
+
+    folder, coder, _ = studied
+    coder.save(tmp_path / "plain")
+    model("cvae+mlp", label_sizes=(2, 3)).save(tmp_path / "told")
+    desk = Desk(shelf.stock([str(tmp_path / "plain"), str(tmp_path / "told")]), load(folder))
+    with gradio.Blocks(analytics_enabled=False):
+        bench = Bench(desk, "left")
+    kinds = len(bench.latents), len(bench.folded), len(bench.labels), len(bench.directions)
+    assert kinds == (3, 3, 2, 2)
+    still = [*[0.0] * 6, 0, 0, 0.0, 0.0]
+    for lane, place, touched in (
+        ("told", 7, [*still[:6], 0, 2, *still[8:]]),
+        ("plain", 8, [*still[:8], 3.0, 0.0]),
+    ):
+        views = [bench.moved(place, lane, ("middle", 0), *values) for values in (still, touched)]
+        before, after = map(pictures, views)
+        assert before[0] != after[0] and before[1:] == after[1:], "the strip is that of what is turned, and stays"
+        assert after[0] in after[1:]
+    assert "label 1, through its values" in bench.moved(7, "told", ("middle", 0), *still)
+    assert build(desk, "both").title == "explore both"
 
 
 def test_no_second_lane_leaves_the_bench_away(bench):
