@@ -43,7 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
             from jaxvae.explore import page, serving
         except ImportError as error:
             if (error.name or "").partition(".")[0] in ("gradio", "fastapi", "uvicorn"):
-                raise InputError("this needs Gradio: pip install 'jaxvae[explore]'") from None
+                print("jaxvae explore needs Gradio: pip install 'jaxvae[explore]'", file=sys.stderr)
+                return commands.REFUSED
             raise
         telling.show(_say)
         keep_compiled(None)

@@ -23,7 +23,7 @@ def test_without_gradio_the_command_says_what_to_install(explored, monkeypatch, 
     for module in ("jaxvae.explore.page", "jaxvae.explore.serving"):
         monkeypatch.delitem(sys.modules, module, raising=False)
     assert run(explored) == 2
-    assert capsys.readouterr().err == "jaxvae explore: this needs Gradio: pip install 'jaxvae[explore]'\n"
+    assert capsys.readouterr().err == "jaxvae explore needs Gradio: pip install 'jaxvae[explore]'\n"
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,16 @@ def test_a_second_lane_stands_beside_the_first_under_the_same_image(page):
     assert left[0] == right[0] and left[1] != right[1]
 
 
+def test_a_row_of_the_table_takes_its_lane(page):
+    there = page.locator("#lane input").input_value()
+    wanted = next(name for name in ("beta_vae beta=0.1", "beta_vae beta=4") if not there.startswith(name))
+    page.get_by_text("all lanes and their scores").click()
+    before = pictures(page)
+    page.locator("#lanes").get_by_text(wanted).locator("visible=true").first.click()  # a table measures by hidden rows
+    page.wait_for_function("name => document.querySelector('#lane input').value.startsWith(name)", arg=wanted)
+    assert changes(page, before)[0] == before[0]
+
+
 def test_nothing_is_asked_of_anybody_else_and_nothing_failed(page, address):
     elsewhere = [url for url in page.asked if not url.startswith((address, "data:", "blob:"))]
     assert page.asked and not elsewhere
