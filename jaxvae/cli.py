@@ -2,6 +2,7 @@
 
 jaxvae                                          the quickstart, on any CPU
 jaxvae --flagfile=experiments/NAME.flags        a study
+jaxvae explore WORKDIR                          turn the latents of what was trained, in the browser
 jaxvae --list                                   all there is to choose from, with its numbers and their ranges
 jaxvae compare runs/a runs/b --out=runs/both    several finished sweeps in one report; see jaxvae compare --help
 """
@@ -40,7 +41,7 @@ CHOOSING = ("flagfile", "dataset", "objective", "architecture", "sweep")
 OF_A_FINISHED_SWEEP = ("metrics", "resume", "extend", "data_dir")  # beside a workdir alone: of what lies there
 OF_SPEC = (  # flags that are fields of the spec as they are
     *("dataset", "data_dir", "likelihood", "latent_dim", "batch_size", "dtype", "steps", "lr", "seed"),
-    *("validation", "log_every", "eval_every", "lanes", "save_seconds"),
+    *("validation", "log_every", "eval_every", "lanes", "save_seconds", "figure_format"),
 )
 
 flags.DEFINE_list("objective", list(DEFAULT.objectives), "Objectives, each a name or terms joined by '+'; see --list.")
@@ -99,6 +100,11 @@ flags.DEFINE_list(
     "log_to",
     list(DEFAULT.log_to),
     "Where else history, scores and pictures of the lanes go, a run for each: tensorboard, wandb, jsonl; see --list.",
+)
+flags.DEFINE_list(
+    "figure_format",
+    list(DEFAULT.figure_format),
+    "Files of figures/: png, pdf and svg, several separated by commas; PNG, which the report shows, is always there.",
 )
 flags.DEFINE_list("plugins", [], "Files (my_terms.py) and modules (my_package.terms) to run first; they add to tables.")
 flags.DEFINE_bool(
@@ -392,6 +398,7 @@ def _nothing(_: str) -> None:
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("jaxvae.study.compare_command", "several finished sweeps in one report"),
+    "explore": ("jaxvae.explore.__main__", "turn a model's latents in the browser"),
 }
 """What `jaxvae NAME …` does besides training: NAME -> (module with main(arguments) -> exit code, in a few words)."""
 

@@ -14,7 +14,7 @@ import pytest
 
 from jaxvae.parallel import machine
 
-pytest_plugins = ["tiny_sweep"]
+pytest_plugins = ["tiny_sweep", "tiny_explored"]
 
 COUNT = "--xla_force_host_platform_device_count"
 ROOT = pathlib.Path(__file__).resolve().parent.parent

@@ -19,10 +19,26 @@ if TYPE_CHECKING:
 
 LANE_MODES = ("auto", "vmap", "map", "split")
 
+FIGURE_FORMATS = ("png", "pdf", "svg")
+
 MOST_LATENTS = 65_536
 
 MOST_STEPS = STALLED - 1
 """A lane's status is a step, in 32 bits, beside which there must be room for STALLED."""
+
+
+def figure_formats(given: Iterable[str]) -> tuple[str, ...]:
+    """Return the formats of figures that are asked for, each once.
+
+    Raises:
+        InputError: there is no such format, or none is named.
+    """
+    if not isinstance(given, Iterable):
+        raise InputError(f"--figure_format must name formats ({', '.join(FIGURE_FORMATS)}), got {given!r}")
+    names = tuple(dict.fromkeys(name.strip() if isinstance(name, str) else name for name in given))
+    for name in names or ("",):
+        look_up("--figure_format", name, dict.fromkeys(FIGURE_FORMATS))
+    return names
 
 
 def check_numbers(spec: "Spec", num_images: int) -> None:

@@ -70,10 +70,13 @@ class Spec:
     save_seconds: float = dataclasses.field(default=15.0, metadata={"how": True})
     plugins: tuple[str, ...] = dataclasses.field(default=(), metadata={"how": True})  # what else must be loaded
     log_to: tuple[str, ...] = dataclasses.field(default=(), metadata={"how": True})  # where else history.csv is told
+    figure_format: tuple[str, ...] = dataclasses.field(default=("png",), metadata={"how": True})  # PNG is always there
 
     def __post_init__(self):
         object.__setattr__(self, "sizes", Sizes(self.sizes))
         object.__setattr__(self, "hold_out", rules.listed(self.hold_out))
+        formats = self.figure_format.split(",") if isinstance(self.figure_format, str) else self.figure_format
+        object.__setattr__(self, "figure_format", checking.figure_formats(formats))
         if isinstance(self.data_dir, os.PathLike):
             object.__setattr__(self, "data_dir", os.fspath(self.data_dir))
 
@@ -87,6 +90,7 @@ class Spec:
             "hold_out": list(self.hold_out),
             "plugins": list(self.plugins),
             "log_to": list(self.log_to),
+            "figure_format": list(self.figure_format),
             "metrics": None if self.metrics is None else list(self.metrics),
             "sweep": [str(axis) for axis in self.sweep],
             "extends": [earlier.to_json() for earlier in self.extends],

@@ -1,7 +1,7 @@
 """Models by what a command line calls them: a lane of a sweep, a saved model, a published network's folder."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from jaxvae.arguments import as_path
@@ -66,7 +66,7 @@ def _open(text: str) -> list[tuple[str, Model]]:
 def _lanes(sweep: SavedSweep, wanted: str) -> list[tuple[str, Model]]:
     def opened(model: Model) -> tuple[str, Model]:
         model.about["dataset"] = sweep.spec.get("dataset")
-        return _name(sweep, model), model
+        return lane_name(sweep, model.about), model
 
     if wanted == "*":
         models = [sweep.model(lane["lane"]) for lane in sweep.lanes]
@@ -90,9 +90,9 @@ def _value(text: str) -> Any:
         return text
 
 
-def _name(sweep: SavedSweep, model: Model) -> str:
+def lane_name(sweep: SavedSweep, about: Mapping[str, Any]) -> str:
     """Name a lane by its objective, by its architecture where there are several, and by what was swept."""
     several = len({lane["architecture"] for lane in sweep.lanes}) > 1
-    told = [model.about["objective"], *([model.about["architecture"]] if several else [])]
-    told += [f"{name}={model.about[name]:g}" for name in sweep.swept if model.about.get(name) is not None]
+    told = [about["objective"], *([about["architecture"]] if several else [])]
+    told += [f"{name}={about[name]:g}" for name in sweep.swept if about.get(name) is not None]
     return " ".join(told)

@@ -25,6 +25,7 @@ from jaxvae.workdir.tables import write_text
 PIXELS_PER_CSS_PIXEL = style.DPI / 96  # a CSS inch has 96 pixels
 TEMPLATE = pathlib.Path(__file__).with_name("page.html")
 QUALITY = 82  # of JPEG
+PNG = b"\x89PNG"
 
 Section = tuple[str, str, str]
 """Its anchor, its heading as text, and its content as HTML."""
@@ -77,7 +78,7 @@ def figure(
     """Return a figure.
 
     Args:
-        pictures: what each PNG shows -> its bytes.
+        pictures: what each PNG shows -> its bytes; WebP and GIF, which may move, are taken as they are.
         caption: of all of them.
         photographs: keep them as JPEG, a fifth of the size.
         anchors: by which each of them can be linked to; () for none.
@@ -91,9 +92,18 @@ def figure(
 
 
 def _image(alt: str, png: bytes, photograph: bool) -> str:
+    if not png.startswith(PNG):
+        return _moving_image(alt, png)
     kind, data = ("jpeg", _as_jpeg(png)) if photograph else ("png", png)
     picture = base64.b64encode(data).decode("ascii")
     return f'<img alt="{escape(alt)}"{_size(png)} src="data:image/{kind};base64,{picture}">'
+
+
+def _moving_image(alt: str, data: bytes) -> str:
+    with Image.open(io.BytesIO(data)) as opened:
+        (width, height), kind = opened.size, opened.format.lower()
+    picture = base64.b64encode(data).decode("ascii")
+    return f'<img alt="{escape(alt)}" width="{width}" height="{height}" src="data:image/{kind};base64,{picture}">'
 
 
 def _as_jpeg(png: bytes) -> bytes:

@@ -32,10 +32,17 @@ LONGEST = 120.0
 
 
 def draw(name: str, results: Results, directory: pathlib.Path) -> dict[str, pathlib.Path]:
-    """Draw a plot and write it to `directory` as PNG; return {name: path}, PLOT_KEY for each of several figures."""
+    """Draw a plot and write it to `directory` as PNG; return {name: path}, PLOT_KEY for each of several figures.
+
+    In the formats that the sweep's `figure_format` names too, beside it.
+    """
     drawn = PLOTS[name](results)
     parts = {"": drawn} if isinstance(drawn, Figure) else drawn or {}
     labels = {f"{name}_{part}" if part else name: made for part, made in parts.items()}
+    also = [kind for kind in results.spec.get("figure_format") or () if kind in style.VECTORS]
+    for label, made in labels.items():
+        for kind in also:
+            files.replace(directory / f"{label}.{kind}", style.as_vector(made, kind))
     return {label: save_figure(made, directory / f"{label}.png") for label, made in labels.items()}
 
 

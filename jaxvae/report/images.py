@@ -105,11 +105,16 @@ def plot_traversals(results: Results) -> dict[str, Figure] | None:
     return made or None
 
 
-def _traversal(results: Results, showcase: Showcase) -> Figure:
+def rows_shown(showcase: Showcase) -> np.ndarray:
+    """Return the latents that a traversal shows, the most informative first."""
     kl = np.nan_to_num(showcase.kl)
     # Two rows without KL show what "off" looks like; thirty would only push the page down.
     num_rows = min(MAX_ROWS, max(MIN_ROWS, int(np.sum(kl > latents.ACTIVE)) + 2))
-    order = np.argsort(-kl, kind="stable")[:num_rows]
+    return np.argsort(-kl, kind="stable")[:num_rows]
+
+
+def _traversal(results: Results, showcase: Showcase) -> Figure:
+    order = rows_shown(showcase)
     grid = np.asarray(showcase.traversals)[order]
     rows, columns, height, width = grid.shape[:4]
     tile = min(0.65, 9.0 / columns)

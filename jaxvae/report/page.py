@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from jaxvae.report import choice, document, reading, spent, tables, wording
+from jaxvae.report import choice, document, moving, reading, spent, tables, wording
 from jaxvae.report.images import file_name
 from jaxvae.report.paletted import paletted
 from jaxvae.report.plots import PLOTS
@@ -33,7 +33,7 @@ def write_report(
     Args:
         results: the finished sweep, or several.
         path: of the page, usually WORKDIR/report.html.
-        figures: {name: path of a PNG} as `save_figures` returns them; they are copied into the page.
+        figures: {name: path of a PNG, WebP or GIF} as `save_figures` returns them; they are copied into the page.
     """
     of_scores = {name: path for name, path in figures.items() if _owner(name) in OF_SCORES}
     others = {name: path for name, path in figures.items() if name not in of_scores}
@@ -87,9 +87,11 @@ def _figure_sections(figures: Mapping[str, str | os.PathLike[str]], *, charts: b
         pictures = {}
         for name in names:
             part = "" if name == owner else f" ({name[len(owner) + 1 :].replace('_', ' ')})"
-            png = pathlib.Path(figures[name]).read_bytes()
+            picture = pathlib.Path(figures[name]).read_bytes()
             alt = f"{heading}{part}: {document.first_sentence(caption) or heading}"
-            pictures[alt] = paletted(png) if charts else png
+            pictures[alt] = paletted(picture) if charts else picture
+        if any(name.endswith(moving.MOVING) for name in names):
+            caption = f"{caption} {moving.CAPTION}"
         anchors = [f"picture-{name}" for name in names]
         content = document.figure(pictures, caption, anchors=anchors)
         sections.append((f"figure-{escape(owner)}", heading, content))

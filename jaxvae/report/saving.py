@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxvae import files, ledger
 from jaxvae.arguments import as_path
-from jaxvae.report import drawing
+from jaxvae.report import drawing, moving
 from jaxvae.report.page import write_report
 from jaxvae.report.plots import PLOTS
 from jaxvae.types import Results
@@ -17,7 +17,7 @@ from jaxvae.workdir import tables
 
 
 def save_figures(results: Results, directory: str | os.PathLike[str]) -> dict[str, pathlib.Path]:
-    """Draw every plot that applies and write it to `directory` as PNG.
+    """Draw every plot that applies and write it to `directory` as PNG, and in the formats that the sweep asks for.
 
     Returns:
         {name: path} in the order of PLOTS; a plot that returns several figures gives PLOT_KEY for each.
@@ -34,6 +34,8 @@ def write_all(results: Results, directory: pathlib.Path) -> pathlib.Path:
         write_table(directory / "results.csv", results.columns, results.lanes)
     with ledger.part("draw"):
         figures = save_figures(results, directory / "figures")
+        if any(name.startswith(f"{moving.PLOT}_") for name in figures):  # which plug-ins and tests may have taken away
+            figures |= moving.save_all(results, directory / "figures")
     if spent := ledger.seconds():
         results = dataclasses.replace(results, environment=results.environment | {"spent": spent})
     with ledger.part("write"):

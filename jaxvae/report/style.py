@@ -55,7 +55,11 @@ _RC = {
     "lines.linewidth": 2.0,
     "axes.formatter.use_mathtext": True,
     "axes.formatter.limits": (-3, 5),
+    "pdf.fonttype": 42,  # letters as letters, which publishers ask for
+    "svg.hashsalt": "jaxvae",
 }
+VECTORS = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+"""Formats that stay sharp at any size, with what is left out of each so that equal figures are equal files."""
 
 
 def styled(plot: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,9 +122,18 @@ class Drawing(Figure):
         return as_png(self)
 
 
-@styled
 def as_png(made: Figure) -> bytes:
     """Return a figure as the bytes of a PNG file."""
+    return _as_bytes(made, "png")
+
+
+def as_vector(made: Figure, kind: str) -> bytes:
+    """Return a figure as the bytes of a file of one of VECTORS: the same ones whenever it is drawn."""
+    return _as_bytes(made, kind, metadata=VECTORS[kind])
+
+
+@styled
+def _as_bytes(made: Figure, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     engine, dpi = made.get_layout_engine(), made.get_dpi()
     made.set_dpi(DPI)
@@ -130,7 +143,7 @@ def as_png(made: Figure) -> bytes:
             engine.execute(made)
             made.set_layout_engine("none")
         whole = made.get_tightbbox().padded(PADDING)
-        made.savefig(file, format="png", dpi=DPI, bbox_inches=whole)
+        made.savefig(file, format=kind, dpi=DPI, bbox_inches=whole, **options)
     finally:
         made.set_dpi(dpi)
         made.set_layout_engine(engine)

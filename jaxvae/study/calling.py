@@ -81,8 +81,8 @@ def train(
         plugins: files and modules to run first (see jaxvae.load_plugins).
         say: prints a line; None for silence.
         **settings: fields of a spec by name (steps=, batch_size=, latent_dim=, lr=, likelihood=, dtype=, metrics=,
-            hold_out=, validation=, eval_every=, log_to=, lanes=, max_lanes=, …), and sizes that objectives and
-            architectures declare (critic_width=, …).
+            hold_out=, validation=, eval_every=, log_to=, lanes=, max_lanes=, figure_format=, …), and sizes that
+            objectives and architectures declare (critic_width=, …).
 
     Raises:
         InputError: what was given, what is legal, what to change; before anything is compiled.

@@ -69,7 +69,7 @@ def _no_number(name: str) -> Any:
 
 _SIZE = either(listed(whole(0)), whole(0))
 _GENERATION = record({"objectives": listed(text, 1), "architectures": listed(text, 1), "sweep": listed(text)})
-_LATER = ("sizes", "hold_out", "validation", "plugins", "extends", "log_to")
+_LATER = ("sizes", "hold_out", "validation", "plugins", "extends", "log_to", "figure_format")
 """Fields that the first version did not have."""
 FIELDS: dict[str, Part] = {
     **dict.fromkeys(("dataset", "likelihood", "dtype", "lanes"), text),
@@ -80,6 +80,7 @@ FIELDS: dict[str, Part] = {
     **dict.fromkeys(("lr", "validation", "save_seconds"), number),
     "data_dir": either(null, text),
     "metrics": either(null, listed(text)),
+    "figure_format": listed(one_of(("png", "pdf", "svg"))),
     "max_lanes": either(one_of(("auto",)), whole(1)),
     "sizes": mapping(_SIZE),
     "extends": listed(_GENERATION),

@@ -20,6 +20,7 @@ FLOORS = [
     {"report"},
     {"plugins", "catalogue"},
     {"study"},
+    {"explore"},
     {"cli"},
     {"__main__"},
 ]
