@@ -67,7 +67,9 @@ def in_words(choice: Choice) -> str:
         f"{wording.fixed(lost, places)} below it; a lane drawn at random is {wording.fixed(at_random, places)} below "
         "it on average"
     )
-    if worse:
+    if len(worse) == len(choice.regrets):
+        text += ", and no way to choose does better than that"
+    elif worse:
         names = ", ".join(wording.title(regret.way) for regret in worse)
         text += f", and no better than that {'is' if len(worse) == 1 else 'are'} {names}"
     return f"{text}. It is one sweep: another may turn the order round."

@@ -162,6 +162,8 @@ def test_what_a_choice_without_labels_costs():
     words = choice.in_words(found)
     assert "UDR (Spearman) comes nearest to the best MIG of this sweep, 0.100 below" in words
     assert "random is 0.150 below" in words and "no better than that is Reconstruction" in words
+    at_random = dict.fromkeys(found.at_random, 0.05)
+    assert "and no way to choose does better than that. It is" in choice.in_words(found._replace(at_random=at_random))
     shown = Page(tables.choice(chosen(), found)).text
     assert "lane 3 (beta=3)" in shown and "any of 4, on average" in shown and "0.175" in shown
 
