@@ -213,7 +213,11 @@ def test_another_seed_draws_otherwise_and_compiles_nothing(monkeypatch):
     codes, factors = (np.repeat(array, 30, axis=0) for array in (BASE, GRID))  # more rows than are drawn
     codes = codes + np.linspace(0, 1e-2, len(codes), dtype=np.float32)[:, None]
     first = score(codes, factors, names="mig", seed=0)
-    monkeypatch.setattr(scoring, "_lowered", None)
+
+    def compiles(*_):
+        raise AssertionError("compiled once more")
+
+    monkeypatch.setattr(scoring, "_lowered", compiles)
     assert score(codes, factors, names="mig", seed=0) == first
     assert score(codes, factors, names="mig", seed=1) != first
 

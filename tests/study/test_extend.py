@@ -139,6 +139,7 @@ def test_what_lanes_side_by_side_learn_is_what_they_learn_in_other_waves(tmp_pat
                 )
 
 
+@pytest.mark.slow
 def test_a_sweep_is_extended_twice_as_a_value(path, tmp_path):
     sweep = jaxvae.load_sweep(path)
     before = states(path, by=lambda lane: lane["lane"])

@@ -259,6 +259,7 @@ def script(images, before=""):
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_a_script_after_jax_was_used_and_in_64_bits_gets_the_same_numbers(images):
     plain = script(images)
     assert plain[0] == "float32"
@@ -267,6 +268,7 @@ def test_a_script_after_jax_was_used_and_in_64_bits_gets_the_same_numbers(images
     assert script(images, f"{changed}; {talkative}") == plain
 
 
+@pytest.mark.slow
 def test_a_notebook_cell_trains_and_shows_the_sweep(images, tmp_path):
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     pytest.importorskip("ipykernel")

@@ -220,6 +220,7 @@ def compilations(monkeypatch):
     return names
 
 
+@pytest.mark.slow
 def test_a_sweep_compiles_each_program_once_whatever_its_waves_numbers_and_steps(data, tmp_path, monkeypatch):
     chosen = given(9, latent_dim=4, max_lanes=4, lanes="auto")
     names = compilations(monkeypatch)
