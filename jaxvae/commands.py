@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from jaxvae.types import InputError
-from jaxvae.words import one_line
+from jaxvae.words import one_line, printable_lines
 
 REFUSED = 2
 """The exit code of a command that was asked for what it cannot do."""
@@ -15,6 +15,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         raise InputError(message)
+
+
+def say(line: str) -> None:
+    """Print what there is to say, at once, whatever characters names bring along."""
+    print(printable_lines(line), flush=True)
 
 
 def refuse(command: str, error: Exception | str) -> int:

@@ -19,7 +19,6 @@ from jaxvae.navigate import opening
 from jaxvae.parallel import terminal
 from jaxvae.parallel.machine import keep_compiled
 from jaxvae.types import InputError
-from jaxvae.words import printable_lines
 
 QUIET = {
     "GRADIO_ANALYTICS_ENABLED": "False",
@@ -46,25 +45,21 @@ def main(arguments: list[str] | None = None) -> int:
                 print("jaxvae explore needs Gradio: pip install 'jaxvae[explore]'", file=sys.stderr)
                 return commands.REFUSED
             raise
-        telling.show(_say)
+        telling.show(commands.say)
         keep_compiled(None)
         plugins.load([name for text in given.plugins for name in text.split(",")])
         listening = serving.bind(given.host, port)
         places = [part for text in given.models for part in opening.split(text)]
         stock = shelf.stock(places, given.dataset, given.data_dir)
         desk = Desk(stock, navigate.load(given.directions) if given.directions else None)
-        _say(f"{len(stock.choices)} to choose from; {stock.data or stock.note}")
+        commands.say(f"{len(stock.choices)} to choose from; {stock.data or stock.note}")
         desk.warm_up()
-        serving.serve(page.build(desk, " ".join(places)), listening, _say)
+        serving.serve(page.build(desk, " ".join(places)), listening, commands.say)
     except (InputError, OSError) as error:
         return commands.refuse("jaxvae explore", error)
     except KeyboardInterrupt:
         pass  # how a page is put away
     return 0
-
-
-def _say(line: str) -> None:
-    print(printable_lines(line), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

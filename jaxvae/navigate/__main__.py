@@ -22,7 +22,6 @@ from jaxvae.navigate import opening
 from jaxvae.parallel import terminal
 from jaxvae.parallel.machine import keep_compiled
 from jaxvae.types import InputError, look_up
-from jaxvae.words import printable_lines
 
 
 def _path(text: str) -> pathlib.Path:
@@ -36,15 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
         for needed in ("models", "dataset", "out"):
             if not getattr(given, needed):
                 raise InputError(f"--{needed} is missing; see --help")
-        telling.show(_say)
+        telling.show(commands.say)
         keep_compiled(None)
         models = opening.open_models([part for text in given.models for part in opening.split(text)])
         images, held_out = load(given.dataset, given.data_dir)
-        _say(f"{images}\n{len(models)} models: {', '.join(models)} -> {given.out}")
+        commands.say(f"{images}\n{len(models)} models: {', '.join(models)} -> {given.out}")
         for name, model in models.items():
             known = model.about.get("dataset")
             if known in data.DATASETS and known != given.dataset:
-                _say(f"note: {name} was trained on {known}, and is shown {given.dataset}")
+                commands.say(f"note: {name} was trained on {known}, and is shown {given.dataset}")
         results = navigate.study(
             models,
             images,
@@ -61,19 +60,15 @@ def main(arguments: list[str] | None = None) -> int:
             seed=given.seed,
             out=given.out,
             overwrite=given.overwrite,
-            say=_say,
+            say=commands.say,
         )
-        _say(f"page: {report.write_navigation(results, given.out)}")
+        commands.say(f"page: {report.write_navigation(results, given.out)}")
     except (InputError, OSError) as error:
         return commands.refuse("jaxvae.navigate", error)
     except KeyboardInterrupt:
         print("stopped; finished parts are kept, the same command goes on from there", file=sys.stderr)
         return 130
     return 0
-
-
-def _say(line: str) -> None:
-    print(printable_lines(line), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:

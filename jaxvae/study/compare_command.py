@@ -14,7 +14,6 @@ from jaxvae.parallel import terminal
 from jaxvae.parallel.machine import keep_compiled
 from jaxvae.study.comparing import compare
 from jaxvae.types import InputError
-from jaxvae.words import printable_lines
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,20 +23,16 @@ def main(arguments: list[str] | None = None) -> int:
             given = _parser().parse_args(arguments)
             if not given.out:
                 raise InputError("--out is missing: the folder for the report")
-            telling.show(_say)
-            keep_compiled(None, _say)
+            telling.show(commands.say)
+            keep_compiled(None, commands.say)
             plugins.load((given.plugins or "").split(","))
-            compare(given.sweeps, given.out, say=_say)
+            compare(given.sweeps, given.out, say=commands.say)
         except (InputError, OSError) as error:
             return commands.refuse("jaxvae compare", error)
         except KeyboardInterrupt:
             print("stopped; the same command writes the report anew", file=sys.stderr)
             return 130
     return 0
-
-
-def _say(line: str) -> None:
-    print(printable_lines(line), flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
